@@ -1,0 +1,459 @@
+//! The layer's configuration, and its validation: everything that is wrong with it is said by
+//! [`Builder::build`], all at once, before the first request.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderValue, Request, Response, Uri};
+use http_body::Body;
+use http_body_util::Full;
+use tower::BoxError;
+use tower_service::Service;
+
+use crate::credentials::ClientCredentials;
+use crate::error::{BuildError, Problem, ProblemKind};
+use crate::grant::{
+    HttpClient, OWN_PARAMETERS, Timeouts, TokenRequest, TokenResponse, TokenSource,
+    boxed_http_client, boxed_source, default_source,
+};
+use crate::layer::PartnerAuthLayer;
+use crate::partner::Environment;
+use crate::route::{Conflict, Origin, Policy, Route, RouteTable, Template};
+use crate::scope::Scope;
+use crate::service::{Auth, Guard, Shared, Slots};
+use crate::token::{Slot, SlotConfig};
+
+const DEFAULT_REPLAY_LIMIT: usize = 64 * 1024;
+const DEFAULT_WAIT_LIMIT: Duration = Duration::from_secs(30);
+const DEFAULT_TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
+const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const DEFAULT_TOKEN_RETRIES: usize = 2;
+
+/// Configures a [`PartnerAuthLayer`].
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_partner_auth::{ClientCredentials, PartnerAuthLayer, Route};
+///
+/// // Any API with client credentials: a token URL and routes.
+/// let auth = PartnerAuthLayer::builder(ClientCredentials::new("id", "secret"))
+///     .token_url("https://accounts.example.com/oauth/token")
+///     .route(Route::any("https://api.example.com/{*path}", "api"))
+///     .wait_limit(Duration::from_secs(5))
+///     .build()?;
+/// # Ok::<(), tower_partner_auth::BuildError>(())
+/// ```
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct Builder {
+    credentials: ClientCredentials,
+    environment: Option<Environment>,
+    token_url: Option<String>,
+    routes: Vec<Route>,
+    parameters: Vec<(String, String)>,
+    strict: bool,
+    source: Source,
+    connect_timeout: Duration,
+    timeouts: Timeouts,
+    wait_limit: Duration,
+    max_token_age: Option<Duration>,
+    replay_limit: usize,
+}
+
+enum Source {
+    BuiltIn,
+    OverClient(HttpClient),
+    Custom(TokenSource),
+}
+
+impl Builder {
+    pub(crate) fn new(credentials: ClientCredentials) -> Self {
+        Self {
+            credentials,
+            environment: None,
+            token_url: None,
+            routes: Vec::new(),
+            parameters: Vec::new(),
+            strict: false,
+            source: Source::BuiltIn,
+            connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            timeouts: Timeouts {
+                total: DEFAULT_TOKEN_TIMEOUT,
+                attempt: DEFAULT_TOKEN_TIMEOUT / 3,
+                retries: DEFAULT_TOKEN_RETRIES,
+            },
+            wait_limit: DEFAULT_WAIT_LIMIT,
+            max_token_age: None,
+            replay_limit: DEFAULT_REPLAY_LIMIT,
+        }
+    }
+
+    /// The partner API's token URL and routes. A [`route`](Self::route) of your own with the same
+    /// method and template takes precedence.
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.environment = Some(environment);
+        self
+    }
+
+    /// The token endpoint: an `https` URL, or an `http` one of a loopback address. It takes
+    /// precedence over the environment's.
+    pub fn token_url(mut self, url: impl Into<String>) -> Self {
+        self.token_url = Some(url.into());
+        self
+    }
+
+    /// Adds a route.
+    pub fn route(mut self, route: Route) -> Self {
+        self.routes.push(route);
+        self
+    }
+
+    /// Adds routes.
+    pub fn routes(mut self, routes: impl IntoIterator<Item = Route>) -> Self {
+        self.routes.extend(routes);
+        self
+    }
+
+    /// Fails requests that match no route, instead of letting them through untouched.
+    pub fn strict(mut self) -> Self {
+        self.strict = true;
+        self
+    }
+
+    /// Adds a parameter to every token request, such as `audience`, or `resource` (RFC 8707 §2).
+    pub fn token_parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.parameters.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sends token requests with this HTTP client instead of the built-in one. Timeouts and retries
+    /// are put around it. It must not follow redirects, and must not be wrapped in this layer.
+    pub fn http_client<C, B>(mut self, client: C) -> Self
+    where
+        C: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
+        C::Error: Into<BoxError>,
+        C::Future: Send + 'static,
+        B: Body + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.source = Source::OverClient(boxed_http_client(client));
+        self
+    }
+
+    /// Gets tokens from this service instead of the client-credentials grant over HTTP. It is called
+    /// once a fetch, with no timeouts or retries around it. An error that is a
+    /// [`TokenError`](crate::TokenError) comes out as itself.
+    pub fn token_source<S>(mut self, source: S) -> Self
+    where
+        S: Service<TokenRequest, Response = TokenResponse> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send + 'static,
+    {
+        self.source = Source::Custom(boxed_source(source));
+        self
+    }
+
+    /// How long connecting to the token endpoint may take, with the built-in HTTP client.
+    /// Default: 5 seconds.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long a token fetch may take, its retries included. One token request gets a third of it.
+    /// Default: 30 seconds.
+    pub fn token_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.total = timeout;
+        self.timeouts.attempt = timeout / 3;
+        self
+    }
+
+    /// How often a token request is sent again at once, after a transient failure, before its
+    /// waiters are told. Default: 2.
+    pub fn token_retries(mut self, retries: usize) -> Self {
+        self.timeouts.retries = retries;
+        self
+    }
+
+    /// How long a request waits for a token. The fetch goes on without it. Default: 30 seconds.
+    pub fn wait_limit(mut self, limit: Duration) -> Self {
+        self.wait_limit = limit;
+        self
+    }
+
+    /// The longest that any token is used, whatever its server says. Default: as long as it lives;
+    /// one that never expires, until it is rejected.
+    pub fn max_token_age(mut self, age: Duration) -> Self {
+        self.max_token_age = Some(age);
+        self
+    }
+
+    /// How many bytes of a request body are remembered for a replay. A longer body is sent as ever,
+    /// but a 401 that comes later cannot be replayed. Default: 64 KiB. A route may have
+    /// [its own](Route::replay_limit).
+    pub fn replay_limit(mut self, bytes: usize) -> Self {
+        self.replay_limit = bytes;
+        self
+    }
+
+    /// Checks the configuration and makes the layer. Nothing is fetched yet, and no runtime is
+    /// needed.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the configuration: unusable credentials; a token URL that is
+    /// missing, malformed, or plain http beyond this machine; a route with a bad template, no
+    /// origin, plain http, a bad scope, or in contradiction to another; a limit of zero; no HTTP
+    /// client, where the feature `rustls` is off and none was given.
+    pub fn build(self) -> Result<PartnerAuthLayer, BuildError> {
+        let mut problems = Vec::new();
+        for fault in self.credentials.faults() {
+            problems.push(Problem::new(ProblemKind::Credentials, fault));
+        }
+        let endpoint = self.endpoint().map_err(|problem| problems.push(problem)).ok();
+        problems.extend(self.parameter_faults());
+        problems.extend(self.limit_faults());
+
+        let mut rules = Rules::default();
+        // The user's own routes first: an environment's row yields to them.
+        for route in &self.routes {
+            rules.add(route, Standing::Explicit, &mut problems);
+        }
+        for route in self.environment.iter().flat_map(Environment::routes) {
+            rules.add(&route, Standing::Preset, &mut problems);
+        }
+        let source = self.source().map_err(|problem| problems.push(problem)).ok();
+        let (Some(endpoint), Some(source), true) = (endpoint, source, problems.is_empty()) else {
+            return Err(BuildError::new(problems));
+        };
+
+        let schemes = rules.schemes();
+        let config = Arc::new(SlotConfig {
+            schemes: schemes.clone(),
+            source: Mutex::new(source),
+            wait_limit: self.wait_limit,
+            max_age: self.max_token_age,
+        });
+        let credentials = self.credentials;
+        let parameters: Arc<[_]> = self.parameters.into();
+        let mut slots = Slots::new(move |scope: &Scope| {
+            let request = TokenRequest::new(
+                endpoint.clone(),
+                credentials.clone(),
+                scope.clone(),
+                Arc::clone(&parameters),
+            );
+            Slot::new(request, Arc::clone(&config))
+        });
+        let replay_limit = self.replay_limit;
+        let guard = |policy: Policy, slot| {
+            let scheme = schemes.iter().position(|scheme| *scheme == policy.scheme);
+            Guard::new(policy, scheme.expect("collected from all policies"), replay_limit, slot)
+        };
+        let mut guards: Vec<Guard> = rules
+            .list
+            .into_iter()
+            .map(|rule| guard(rule.policy, Some(slots.of_route(&rule.scope))))
+            .collect();
+        guards.push(guard(Policy::default(), None));
+        Ok(PartnerAuthLayer::new(Shared::new(Auth::new(rules.table, guards, slots, self.strict))))
+    }
+
+    fn endpoint(&self) -> Result<Uri, Problem> {
+        let bad = |what: String| Problem::new(ProblemKind::TokenUrl, what);
+        let preset = self.environment.as_ref().map(Environment::token_url);
+        let Some(url) = self.token_url.as_deref().or(preset) else {
+            return Err(bad(
+                "there is no token URL: set token_url(\"https://…/oauth/token\") or an environment(…)".to_owned(),
+            ));
+        };
+        // Its query may hold a key: name it without.
+        let name = url.split(['?', '#']).next().unwrap_or_default();
+        let bad = |clause: String| bad(format!("the token URL {name:?} {clause}"));
+        if url.contains('#') {
+            return Err(bad("has a fragment, which RFC 6749 §3.2 forbids: remove it".to_owned()));
+        }
+        let Some((scheme, rest)) = url.split_once("://") else {
+            return Err(bad("is not absolute: write it as https://host/path".to_owned()));
+        };
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        // A URL that holds a password must not be repeated in an error.
+        if authority.contains('@') {
+            return Err(Problem::new(
+                ProblemKind::TokenUrl,
+                "the token URL has user information before its host: remove it, the credentials are sent in the body",
+            ));
+        }
+        Origin::parse(scheme, authority).map_err(bad)?;
+        url.parse().map_err(|_| bad("is not a valid URL".to_owned()))
+    }
+
+    fn parameter_faults(&self) -> Vec<Problem> {
+        let own =
+            self.parameters.iter().filter(|(name, _)| OWN_PARAMETERS.contains(&name.as_str()));
+        own.map(|(name, _)| {
+            let message =
+                format!("the token parameter {name:?} is set by the grant itself: remove it");
+            Problem::new(ProblemKind::TokenParameter, message)
+        })
+        .collect()
+    }
+
+    fn limit_faults(&self) -> Vec<Problem> {
+        let limits = [
+            ("connect_timeout", Some(self.connect_timeout)),
+            ("token_timeout", Some(self.timeouts.total)),
+            ("wait_limit", Some(self.wait_limit)),
+            ("max_token_age", self.max_token_age),
+        ];
+        let zero =
+            limits.into_iter().filter(|(_, limit)| limit.is_some_and(|limit| limit.is_zero()));
+        zero.map(|(name, _)| {
+            let message =
+                format!("{name} is zero, so that no token could ever be used: give it a time");
+            Problem::new(ProblemKind::Limit, message)
+        })
+        .collect()
+    }
+
+    fn source(&self) -> Result<TokenSource, Problem> {
+        match &self.source {
+            Source::Custom(source) => Ok(source.clone()),
+            Source::OverClient(client) => Ok(default_source(client.clone(), self.timeouts)),
+            #[cfg(feature = "rustls")]
+            Source::BuiltIn => {
+                Ok(default_source(crate::grant::http_client(self.connect_timeout), self.timeouts))
+            }
+            #[cfg(not(feature = "rustls"))]
+            Source::BuiltIn => Err(Problem::new(
+                ProblemKind::HttpClient,
+                "there is no HTTP client for token requests: enable the feature \"rustls\", or set http_client(…) or \
+                 token_source(…)",
+            )),
+        }
+    }
+}
+
+/// The routes as they are checked and compiled, one rule each.
+#[derive(Default)]
+struct Rules {
+    table: RouteTable,
+    list: Vec<Rule>,
+}
+
+struct Rule {
+    name: String,
+    scope: Scope,
+    policy: Policy,
+    standing: Standing,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Given by the user.
+    Explicit,
+    /// A row of the environment.
+    Preset,
+}
+
+impl Rules {
+    fn add(&mut self, route: &Route, standing: Standing, problems: &mut Vec<Problem>) {
+        let mut fault = |kind, clause: &str| {
+            problems.push(Problem::new(kind, format!("the route \"{route}\" {clause}")));
+        };
+        let place = place(&route.url).map_err(|clause| fault(ProblemKind::Route, &clause));
+        let policy =
+            check_policy(&route.policy).map_err(|clause| fault(ProblemKind::Route, &clause));
+        let scope = route
+            .scope
+            .as_ref()
+            .map_err(|error| fault(ProblemKind::Scope, &format!("has a bad scope: {error}")));
+        let (Ok((origin, template)), Ok(()), Ok(scope)) = (place, policy, scope) else {
+            return;
+        };
+        let index = self.list.len();
+        match self.table.insert(origin, route.method.clone(), &template, index) {
+            Ok(()) => self.list.push(Rule {
+                name: route.to_string(),
+                scope: scope.clone(),
+                policy: route.policy.clone(),
+                standing,
+            }),
+            Err(Conflict(index)) => {
+                let known = &self.list[index];
+                let same = known.scope == *scope && known.policy.agrees_with(&route.policy);
+                let overridden =
+                    standing == Standing::Preset && known.standing == Standing::Explicit;
+                if !same && !overridden {
+                    fault(
+                        ProblemKind::Conflict,
+                        &format!(
+                            "(scope {:?}) contradicts the route \"{}\" (scope {:?}): they match the same requests, remove one",
+                            scope.as_str(),
+                            known.name,
+                            known.scope.as_str(),
+                        ),
+                    );
+                }
+            }
+        }
+    }
+
+    /// The scheme words of all policies, the default one included, without duplicates.
+    fn schemes(&self) -> Vec<String> {
+        let mut schemes = vec![Policy::default().scheme];
+        for rule in &self.list {
+            if !schemes.contains(&rule.policy.scheme) {
+                schemes.push(rule.policy.scheme.clone());
+            }
+        }
+        schemes
+    }
+}
+
+fn place(url: &str) -> Result<(Origin, Template), String> {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return Err("has no origin: write it as https://host/path".to_owned());
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let origin = Origin::parse(scheme, authority)?;
+    let template = Template::parse(if path.is_empty() { "/" } else { path })?;
+    Ok((origin, template))
+}
+
+fn check_policy(policy: &Policy) -> Result<(), String> {
+    // Headers by which connections and messages are framed.
+    let framing: [HeaderName; 6] =
+        [CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE];
+    if framing.contains(&policy.header) {
+        return Err(format!(
+            "cannot carry its token in the header {:?}: use another",
+            policy.header.as_str()
+        ));
+    }
+    let scheme = &policy.scheme;
+    if scheme.trim() != scheme || HeaderValue::from_str(scheme).is_err() {
+        return Err(format!(
+            "has the bad scheme {scheme:?}: use a word like \"Bearer\", without spaces around it, or \"\" for none"
+        ));
+    }
+    Ok(())
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("credentials", &self.credentials)
+            .field("environment", &self.environment)
+            .field("routes", &self.routes)
+            .field("strict", &self.strict)
+            .field("timeouts", &self.timeouts)
+            .field("wait_limit", &self.wait_limit)
+            .field("max_token_age", &self.max_token_age)
+            .field("replay_limit", &self.replay_limit)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,94 @@
+//! What is wrong with a configuration.
+
+use std::fmt;
+
+/// Everything that is wrong with a layer's configuration: [`Builder::build`](crate::Builder::build)
+/// reports all faults at once, each naming its culprit and what to change.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BuildError {
+    problems: Vec<Problem>,
+}
+
+/// One fault of a configuration.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Problem {
+    kind: ProblemKind,
+    message: String,
+}
+
+/// What part of the configuration a [`Problem`] is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ProblemKind {
+    /// The client id or secret is empty or has characters that cannot be sent.
+    Credentials,
+    /// The token URL is missing, malformed, or would send the secret over plain http.
+    TokenUrl,
+    /// An extra parameter of the token request is one that the grant sets itself.
+    TokenParameter,
+    /// A route's URL, template, header or scheme is bad.
+    Route,
+    /// A route's scope breaks the grammar.
+    Scope,
+    /// Two routes contradict each other.
+    Conflict,
+    /// A limit or duration is zero where that makes no sense.
+    Limit,
+    /// There is no HTTP client for token requests.
+    HttpClient,
+}
+
+impl BuildError {
+    pub(crate) fn new(problems: Vec<Problem>) -> Self {
+        Self { problems }
+    }
+
+    /// The faults, at least one, in the order of the configuration.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+impl Problem {
+    pub(crate) fn new(kind: ProblemKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// What part of the configuration the fault is in.
+    pub fn kind(&self) -> ProblemKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.kind, self.message)
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.problems.as_slice() {
+            [one] => write!(f, "bad PartnerAuthLayer configuration: {one}"),
+            many => {
+                write!(f, "bad PartnerAuthLayer configuration, {} problems:", many.len())?;
+                many.iter().try_for_each(|problem| write!(f, "\n  - {problem}"))
+            }
+        }
+    }
+}
+
+// `main() -> Result<(), BuildError>` and `unwrap()` print Debug: it has to read as well as Display.
+impl fmt::Debug for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for BuildError {}

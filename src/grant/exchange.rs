@@ -1,0 +1,332 @@
+//! The two messages of the grant: the form that is sent, and the reading of what comes back.
+//!
+//! Reading is pure and trusts nothing: every answer is a token or a typed error, and no error holds
+//! a part of the answer.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use http::{Method, Request, StatusCode};
+use http_body_util::Full;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+use super::request::TokenRequest;
+use super::response::TokenResponse;
+use crate::error::{TokenError, TokenErrorKind};
+use crate::scope::Scope;
+
+/// The longest answer that is read, in bytes.
+pub(super) const MAX_ANSWER: usize = 64 * 1024;
+
+/// The longest life that is told apart from forever. It keeps sums of instants from overflowing.
+const MAX_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// The parameters that the grant sets itself: RFC 6749 §3.2 forbids to send one twice.
+pub(crate) const OWN_PARAMETERS: [&str; 4] = ["grant_type", "client_id", "client_secret", "scope"];
+
+/// The request of RFC 6749 §4.4.2, with the credentials in the body (§2.3.1).
+pub(super) fn encode(request: &TokenRequest) -> Request<Full<Bytes>> {
+    let [grant_type, client_id, client_secret, scope] = OWN_PARAMETERS;
+    let credentials = request.credentials();
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair(grant_type, "client_credentials")
+        .append_pair(client_id, credentials.client_id())
+        .append_pair(client_secret, credentials.client_secret());
+    // RFC 6749 §3.2: a parameter without a value is an omitted one.
+    if !request.scope().is_none() {
+        form.append_pair(scope, request.scope().as_str());
+    }
+    form.extend_pairs(request.parameters());
+    let body = Wiped(Zeroizing::new(form.finish()));
+    let mut message = Request::new(Full::new(Bytes::from_owner(body)));
+    *message.method_mut() = Method::POST;
+    *message.uri_mut() = request.endpoint().clone();
+    let headers = message.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    message
+}
+
+/// The form holds the secret: its memory is wiped when the HTTP client lets go of it.
+struct Wiped(Zeroizing<String>);
+
+impl AsRef<[u8]> for Wiped {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+/// The members of RFC 6749 §5.1 and §5.2 in one: servers send errors with status 200 as well.
+/// Unknown members are ignored (RFC 6749 §5.1).
+#[derive(Deserialize)]
+struct Answer<'a> {
+    access_token: Option<Zeroizing<String>>,
+    token_type: Option<String>,
+    #[serde(borrow)]
+    expires_in: Option<&'a RawValue>,
+    scope: Option<String>,
+    #[serde(borrow)]
+    created_at: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    retry_after: Option<&'a RawValue>,
+}
+
+/// Reads the whole answer of a token endpoint.
+pub(crate) fn decode(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<TokenResponse, TokenError> {
+    let fail = |kind| Err(TokenError::new(kind).with_status(status));
+    if status.is_redirection() {
+        return fail(TokenErrorKind::Redirected);
+    }
+    let answer: Result<Answer<'_>, _> = serde_json::from_slice(body);
+    if let Ok(Answer { error: Some(error), retry_after, .. }) = &answer {
+        // A code that is not a string is an unknown code.
+        let code: String = serde_json::from_str(error.get()).unwrap_or_default();
+        let in_body = retry_after.and_then(|raw| seconds(raw.get()));
+        return Err(TokenError::error_response(&code)
+            .with_status(status)
+            .with_retry_after(retry_after_header(headers).or(in_body)));
+    }
+    if !status.is_success() {
+        return Err(TokenError::new(TokenErrorKind::Status)
+            .with_status(status)
+            .with_retry_after(retry_after_header(headers)));
+    }
+    // The parse error is not kept: it may quote the answer.
+    let Ok(answer) = answer else {
+        return fail(TokenErrorKind::Malformed);
+    };
+    let Some(mut access_token) = answer.access_token else {
+        return fail(TokenErrorKind::MissingToken);
+    };
+    // RFC 6749 §7.1: a token of a type that is not understood must not be used.
+    if !answer.token_type.is_some_and(|kind| kind.eq_ignore_ascii_case("bearer")) {
+        return fail(TokenErrorKind::TokenType);
+    }
+    let mut response = TokenResponse::new(std::mem::take(&mut *access_token))
+        .map_err(|error| error.with_status(status))?;
+    if let Some(raw) = answer.expires_in {
+        let Some(life) = seconds(raw.get()) else {
+            return fail(TokenErrorKind::InvalidLifetime);
+        };
+        response = response.with_expires_in(life);
+    }
+    if let Some(text) = answer.scope {
+        // What cannot be read as a scope grants nothing.
+        let granted = Scope::parse(&text).unwrap_or_else(|_| Scope::none());
+        response = response.with_scope(granted);
+    }
+    if let Some(created_at) = answer.created_at.and_then(|raw| raw.get().parse().ok()) {
+        response = response.with_created_at(created_at);
+    }
+    Ok(response)
+}
+
+/// A JSON value that means a number of seconds from zero up: an integer of any length, a float, or
+/// either as a string. Beyond what a duration holds, the longest one.
+fn seconds(json: &str) -> Option<Duration> {
+    let text: String;
+    let number = if json.starts_with('"') {
+        text = serde_json::from_str(json).ok()?;
+        text.trim()
+    } else {
+        json
+    };
+    // Rust also reads "inf", "nan" and "1.", which no number of JSON is: ask for digits at both ends.
+    let digit = |b: Option<&u8>| b.is_some_and(u8::is_ascii_digit);
+    if !digit(number.as_bytes().first()) || !digit(number.as_bytes().last()) {
+        return None;
+    }
+    let seconds: f64 = number.parse().ok()?;
+    Some(Duration::try_from_secs_f64(seconds).unwrap_or(MAX_LIFE).min(MAX_LIFE))
+}
+
+/// `Retry-After` in both forms (RFC 9110 §10.2.3). A date counts from the answer's own `Date`, so
+/// that the two hosts' clocks need not agree.
+fn retry_after_header(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds).min(MAX_LIFE));
+    }
+    let date = |text: &str| httpdate::parse_http_date(text).ok();
+    let until = date(text)?;
+    let sent = headers.get(DATE).and_then(|value| date(value.to_str().ok()?));
+    Some(until.duration_since(sent.unwrap_or_else(SystemTime::now)).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, body: &str) -> Result<TokenResponse, TokenError> {
+        decode(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes())
+    }
+
+    fn kind(status: u16, body: &str) -> TokenErrorKind {
+        answer(status, body).unwrap_err().kind()
+    }
+
+    #[test]
+    fn the_answer_of_the_spec_is_read() {
+        let response = answer(
+            200,
+            r#"{"access_token":"t0ken","token_type":"Bearer","expires_in":7200,"scope":"b a","created_at":1595411399,"mid":null}"#,
+        )
+        .unwrap();
+        assert_eq!(response.access_token(), "t0ken");
+        assert_eq!(response.expires_in(), Some(Duration::from_secs(7200)));
+        assert_eq!(response.scope(), Some(&Scope::parse("a b").unwrap()));
+        assert_eq!(response.created_at(), Some(1_595_411_399));
+    }
+
+    #[test]
+    fn all_but_token_and_type_may_be_missing_or_null() {
+        for body in [
+            r#"{"access_token":"t","token_type":"bearer"}"#,
+            r#"{"access_token":"t","token_type":"BEARER","expires_in":null,"scope":null,"created_at":null,"error":null}"#,
+            r#"{"access_token":"t","token_type":"Bearer","created_at":"yesterday"}"#,
+        ] {
+            let response = answer(200, body).unwrap();
+            assert_eq!(response.expires_in(), None);
+            assert_eq!(response.scope(), None);
+            assert_eq!(response.created_at(), None);
+        }
+    }
+
+    #[test]
+    fn expires_in_is_read_in_every_form_of_a_number() {
+        let life = |json: &str| {
+            answer(
+                200,
+                &format!(r#"{{"access_token":"t","token_type":"Bearer","expires_in":{json}}}"#),
+            )
+        };
+        for (json, seconds) in [
+            ("0", 0.0),
+            ("1", 1.0),
+            ("2591999", 2_591_999.0),
+            ("\"7200\"", 7200.0),
+            ("\" 7200 \"", 7200.0),
+            ("7199.5", 7199.5),
+            ("7.2e3", 7200.0),
+            ("\"7199.5\"", 7199.5),
+        ] {
+            assert_eq!(
+                life(json).unwrap().expires_in(),
+                Some(Duration::from_secs_f64(seconds)),
+                "{json}"
+            );
+        }
+        for huge in ["1e300", "1e999", "99999999999999999999999999999999999999999999", "\"1e300\""]
+        {
+            assert_eq!(life(huge).unwrap().expires_in(), Some(MAX_LIFE), "{huge}");
+        }
+        for bad in [
+            "-1", "\"-1\"", "{}", "[]", "true", "\"\"", "\"soon\"", "\"inf\"", "\"NaN\"", "-0.5",
+            "\"1.\"",
+        ] {
+            assert_eq!(life(bad).unwrap_err().kind(), TokenErrorKind::InvalidLifetime, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_token_response_is_a_typed_error() {
+        use TokenErrorKind as Kind;
+        for (status, body, expected) in [
+            (200, "<html><body>Log in</body></html>", Kind::Malformed),
+            (200, "", Kind::Malformed),
+            (200, r#"{"access_token":"t","token_type":"Bea"#, Kind::Malformed),
+            (200, r#"["access_token"]"#, Kind::Malformed),
+            (200, r#"{"access_token":5,"token_type":"Bearer"}"#, Kind::Malformed),
+            (
+                200,
+                r#"{"access_token":"a","access_token":"b","token_type":"Bearer"}"#,
+                Kind::Malformed,
+            ),
+            (200, r#"{"token_type":"Bearer"}"#, Kind::MissingToken),
+            (200, r#"{"access_token":null,"token_type":"Bearer"}"#, Kind::MissingToken),
+            (200, r#"{"access_token":"","token_type":"Bearer"}"#, Kind::UnusableToken),
+            (200, r#"{"access_token":"a\nb","token_type":"Bearer"}"#, Kind::UnusableToken),
+            (200, r#"{"access_token":"a b","token_type":"Bearer"}"#, Kind::UnusableToken),
+            (200, r#"{"access_token":"t","token_type":"mac"}"#, Kind::TokenType),
+            (200, r#"{"access_token":"t","token_type":"DPoP"}"#, Kind::TokenType),
+            (200, r#"{"access_token":"t"}"#, Kind::TokenType),
+            (200, r#"{"error":"invalid_scope"}"#, Kind::ErrorResponse),
+            (
+                200,
+                r#"{"error":{"code":7},"access_token":"t","token_type":"Bearer"}"#,
+                Kind::ErrorResponse,
+            ),
+            (401, r#"{"error":"invalid_client","error_description":"…"}"#, Kind::ErrorResponse),
+            (302, r#"{"access_token":"t","token_type":"Bearer"}"#, Kind::Redirected),
+            (502, "<html>Bad gateway</html>", Kind::Status),
+            (403, r#"{"access_token":"t","token_type":"Bearer"}"#, Kind::Status),
+        ] {
+            assert_eq!(kind(status, body), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_scope_that_cannot_be_read_grants_nothing() {
+        let response =
+            answer(200, r#"{"access_token":"t","token_type":"Bearer","scope":""}"#).unwrap();
+        assert_eq!(response.scope(), Some(&Scope::none()));
+    }
+
+    #[test]
+    fn errors_hold_no_part_of_the_answer() {
+        for (status, body) in [
+            (200, "s3cret"),
+            (200, r#"{"access_token":"s3cret","token_type":"s3cret"}"#),
+            (200, r#"{"access_token":"s3cret","token_type":"Bearer","expires_in":"s3cret"}"#),
+            (200, r#"{"access_token":"s3cret \u0000","token_type":"Bearer"}"#),
+            (400, r#"{"error":"s3cret","error_description":"s3cret"}"#),
+            (500, "s3cret"),
+        ] {
+            let error = answer(status, body).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_read_from_header_and_body() {
+        let retry_after = |headers: &[(&str, &str)], body: &str| {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                let name: http::HeaderName = name.parse().unwrap();
+                map.insert(name, value.parse().unwrap());
+            }
+            decode(StatusCode::SERVICE_UNAVAILABLE, &map, body.as_bytes())
+                .unwrap_err()
+                .retry_after()
+        };
+        let seconds = |n| Some(Duration::from_secs(n));
+        assert_eq!(retry_after(&[("retry-after", "7")], ""), seconds(7));
+        let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(
+            retry_after(&[("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT"), date], ""),
+            seconds(10)
+        );
+        assert_eq!(
+            retry_after(&[("retry-after", "Sun, 06 Nov 1994 08:49:07 GMT"), date], ""),
+            seconds(0)
+        );
+        assert_eq!(
+            retry_after(&[("retry-after", "Sun, 06 Nov 1994 08:49:07 GMT")], ""),
+            seconds(0)
+        );
+        assert_eq!(retry_after(&[("retry-after", "soon")], ""), None);
+        let body = r#"{"error":"rate_limit_exceeded","retry_after":60}"#;
+        assert_eq!(retry_after(&[], body), seconds(60));
+        assert_eq!(retry_after(&[("retry-after", "7")], body), seconds(7));
+        assert_eq!(retry_after(&[], r#"{"error":"server_error","retry_after":"x"}"#), None);
+    }
+}

@@ -1,0 +1,28 @@
+//! The client-credentials grant (RFC 6749 §4.4) on the wire, as a Tower service from
+//! [`TokenRequest`] to [`TokenResponse`].
+//!
+//! ```text
+//! total timeout ▷ retry ▷ attempt timeout ▷ ClientCredentialsGrant ▷ HTTP client
+//! ```
+//!
+//! Nothing here knows of slots, routes or the layer: a token request can never meet the layer that
+//! it serves.
+
+mod client;
+mod exchange;
+#[cfg(feature = "rustls")]
+mod http_client;
+mod request;
+mod response;
+mod retry;
+mod stack;
+
+pub use client::ClientCredentialsGrant;
+pub(crate) use exchange::OWN_PARAMETERS;
+#[cfg(feature = "rustls")]
+pub(crate) use http_client::http_client;
+pub use request::TokenRequest;
+pub use response::TokenResponse;
+pub(crate) use stack::{
+    HttpClient, Timeouts, TokenSource, boxed_http_client, boxed_source, default_source,
+};

@@ -1,0 +1,64 @@
+//! What a token is asked for with.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::Uri;
+
+use crate::credentials::ClientCredentials;
+use crate::scope::Scope;
+
+/// One effective token request: endpoint, client, scope set and extra parameters.
+///
+/// Two requests that are equal in all of these may share a token; two that are not must not.
+#[derive(Clone)]
+pub struct TokenRequest {
+    endpoint: Uri,
+    credentials: ClientCredentials,
+    scope: Scope,
+    parameters: Arc<[(String, String)]>,
+}
+
+impl TokenRequest {
+    pub(crate) fn new(
+        endpoint: Uri,
+        credentials: ClientCredentials,
+        scope: Scope,
+        parameters: Arc<[(String, String)]>,
+    ) -> Self {
+        Self { endpoint, credentials, scope, parameters }
+    }
+
+    /// The token endpoint's URL.
+    pub fn endpoint(&self) -> &Uri {
+        &self.endpoint
+    }
+
+    /// Who asks.
+    pub fn credentials(&self) -> &ClientCredentials {
+        &self.credentials
+    }
+
+    /// The scope to ask for. The empty set asks for the server's default.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Extra parameters, such as `audience` or `resource` (RFC 8707 §2).
+    pub fn parameters(&self) -> &[(String, String)] {
+        &self.parameters
+    }
+}
+
+impl fmt::Debug for TokenRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the endpoint's query nor the parameters' values: either may hold a key.
+        let names: Vec<_> = self.parameters.iter().map(|(name, _)| name).collect();
+        f.debug_struct("TokenRequest")
+            .field("endpoint", &self.endpoint.path())
+            .field("credentials", &self.credentials)
+            .field("scope", &self.scope)
+            .field("parameters", &names)
+            .finish()
+    }
+}

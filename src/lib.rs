@@ -1,0 +1,32 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod body;
+mod builder;
+mod challenge;
+mod credentials;
+mod error;
+mod grant;
+mod layer;
+pub mod partner;
+mod route;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
+mod scope;
+mod service;
+mod striped;
+mod token;
+
+pub use body::{ReplayBody, Superseded};
+pub use builder::Builder;
+pub use challenge::Verdict;
+pub use credentials::ClientCredentials;
+pub use error::{
+    BuildError, Error, Problem, ProblemKind, RouteError, RouteErrorKind, TokenError, TokenErrorKind,
+};
+pub use grant::{ClientCredentialsGrant, TokenRequest, TokenResponse};
+pub use layer::PartnerAuthLayer;
+pub use partner::Environment;
+pub use route::{OnUnauthorized, Route};
+pub use scope::{InvalidScope, Scope};
+pub use service::{AuthOutcome, PartnerAuth, Rejection, RequestAuth, ResponseFuture};

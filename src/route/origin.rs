@@ -1,0 +1,183 @@
+//! Origins (RFC 6454): scheme, host and effective port.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use http::Uri;
+use http::uri::Authority;
+
+/// An origin that may receive a token.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Origin {
+    https: bool,
+    host: Box<str>,
+    port: u16,
+}
+
+impl Origin {
+    /// Reads `scheme://host[:port]`.
+    ///
+    /// # Errors
+    ///
+    /// A clause that says what is wrong with it, to follow the name of the culprit.
+    pub(crate) fn parse(scheme: &str, authority: &str) -> Result<Self, String> {
+        let https = match scheme.to_ascii_lowercase().as_str() {
+            "https" => true,
+            "http" => false,
+            other => return Err(format!("has the scheme {other:?}: use https")),
+        };
+        if authority.contains('@') {
+            return Err("has user information before its host: remove it".to_owned());
+        }
+        let parsed: Authority = authority
+            .parse()
+            .map_err(|_| "has no valid host: write it as https://host[:port]/path".to_owned())?;
+        let host = parsed.host().to_ascii_lowercase();
+        let valid = |b: u8| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b);
+        if host.is_empty() || !host.bytes().all(valid) {
+            return Err("has no valid host: use its ASCII form (punycode)".to_owned());
+        }
+        let port = match parsed.port() {
+            Some(_) => {
+                parsed.port_u16().ok_or_else(|| "has an invalid port: use 1 to 65535".to_owned())?
+            }
+            None if authority.ends_with(':') => {
+                return Err("has an empty port: remove the colon".to_owned());
+            }
+            None => default_port(https),
+        };
+        if !https && !is_loopback(&host) {
+            return Err(
+                "is plain http, where anybody on the way can read the token: use https (http is for \
+                 loopback addresses only)"
+                    .to_owned(),
+            );
+        }
+        Ok(Self { https, host: host.into(), port })
+    }
+
+    /// Whether `uri` is of this origin. Hosts compare without case; a URI with user information or
+    /// without a host is of none.
+    pub(crate) fn is_of(&self, uri: &Uri) -> bool {
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return false;
+        };
+        let expected = if self.https { "https" } else { "http" };
+        scheme.eq_ignore_ascii_case(expected)
+            && authority.host().eq_ignore_ascii_case(&self.host)
+            && effective_port(authority, self.https) == Some(self.port)
+            && !authority.as_str().contains('@')
+    }
+}
+
+// `Authority` reads `host:` and `host:99999` as having no port at all: such a host is of no origin.
+fn effective_port(authority: &Authority, https: bool) -> Option<u16> {
+    match authority.port_u16() {
+        Some(port) => Some(port),
+        None if authority.as_str().len() == authority.host().len() => Some(default_port(https)),
+        None => None,
+    }
+}
+
+fn default_port(https: bool) -> u16 {
+    if https { 443 } else { 80 }
+}
+
+/// Whether a host is this machine: `localhost` (RFC 6761 §6.3), `127.0.0.0/8` or `[::1]`.
+fn is_loopback(host: &str) -> bool {
+    if host.eq_ignore_ascii_case("localhost") {
+        return true;
+    }
+    if let Ok(address) = host.parse::<Ipv4Addr>() {
+        return address.is_loopback();
+    }
+    let unbracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    unbracketed.is_some_and(|h| h.parse::<Ipv6Addr>().is_ok_and(|a| a.is_loopback()))
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.https { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.host)?;
+        if self.port != default_port(self.https) {
+            write!(f, ":{}", self.port)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Origin({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(origin: &str, uri: &str) -> bool {
+        let (scheme, authority) = origin.split_once("://").unwrap();
+        Origin::parse(scheme, authority).unwrap().is_of(&uri.parse().unwrap())
+    }
+
+    #[test]
+    fn scheme_host_and_effective_port_make_an_origin() {
+        assert!(matches("https://a.example", "https://A.EXAMPLE/x"));
+        assert!(matches("https://a.example", "https://a.example:443/x"));
+        assert!(matches("HTTPS://A.example:443", "https://a.example/x"));
+        assert!(matches("http://127.0.0.1:80", "http://127.0.0.1/x"));
+        assert!(matches("http://[::1]:8080", "http://[::1]:8080/"));
+        for other in [
+            "http://a.example/x",
+            "http://a.example:443/x",
+            "https://a.example:8443/x",
+            "https://b.example/x",
+            "https://a.example.evil.test/x",
+            "https://a.example./x",
+            "https://a.example@evil.test/x",
+            "https://user@a.example/x",
+            "https://user:pw@a.example/x",
+            "/x",
+        ] {
+            assert!(!matches("https://a.example", other), "{other}");
+        }
+    }
+
+    #[test]
+    fn only_loopback_may_be_plain_http() {
+        for good in ["localhost", "LOCALHOST:3000", "127.0.0.1", "127.9.9.9:1", "[::1]:3000"] {
+            assert!(Origin::parse("http", good).is_ok(), "{good}");
+        }
+        for bad in
+            ["example.com", "10.0.0.1", "127.0.0.1.evil.test", "localhost.evil.test", "[::2]"]
+        {
+            assert!(Origin::parse("http", bad).unwrap_err().contains("use https"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn bad_origins_are_named() {
+        for (scheme, authority, says) in [
+            ("ftp", "a.example", "scheme"),
+            ("https", "", "host"),
+            ("https", "u@a.example", "user information"),
+            ("https", "a.example:99999", "port"),
+            ("https", "a.example:", "port"),
+            ("https", "bücher.example", "host"),
+            ("https", "a%2eexample", "host"),
+            ("https", "a example", "host"),
+        ] {
+            let error = Origin::parse(scheme, authority).unwrap_err();
+            assert!(error.contains(says), "{scheme}://{authority}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_origin_prints_without_its_default_port() {
+        let origin = Origin::parse("https", "A.example:443").unwrap();
+        assert_eq!(origin.to_string(), "https://a.example");
+        let origin = Origin::parse("http", "127.0.0.1:3000").unwrap();
+        assert_eq!(origin.to_string(), "http://127.0.0.1:3000");
+    }
+}

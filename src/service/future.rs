@@ -1,0 +1,188 @@
+//! The state machine of one request.
+
+use std::fmt;
+use std::future::Future;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::{Request, Response};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower::BoxError;
+use tower_service::Service;
+
+use super::judge::{Again, Judge, Rejected, Sentence, Unsent};
+use crate::body::ReplayBody;
+use crate::error::{Error, TokenError};
+use crate::token::{Acquired, Presented, Wait};
+
+pin_project! {
+    /// The future of one request through [`PartnerAuth`](crate::PartnerAuth).
+    ///
+    /// Dropped at any point, it leaves nothing behind but a token fetch that others may be waiting
+    /// for, or will profit from.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<S, B>
+    where
+        S: Service<Request<ReplayBody<B>>>,
+    {
+        #[pin]
+        state: State<S, B>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<S, B>
+    where
+        S: Service<Request<ReplayBody<B>>>,
+    {
+        /// The inner service has the request. Without a judge, its answer is the caller's as it is.
+        Called {
+            #[pin]
+            response: S::Future,
+            judge: Option<(Judge, Option<Again<S, B>>)>,
+        },
+        /// There is no token to send the request with yet.
+        AwaitingToken {
+            #[pin]
+            wait: Wait,
+            unsent: Option<Unsent<S, B>>,
+        },
+        /// There is a token; a clone of the inner service is getting ready for the request.
+        Readying {
+            unsent: Option<(Presented, Unsent<S, B>)>,
+        },
+        /// The token was rejected; the answer is kept until there is a newer one, or will be none.
+        AwaitingRenewal {
+            #[pin]
+            wait: Wait,
+            rejected: Option<Rejected<S, B, S::Response>>,
+        },
+        /// The request is not sent.
+        Refused {
+            error: Option<Error<S::Error>>,
+        },
+    }
+}
+
+const POLLED_AGAIN: &str = "ResponseFuture was polled after it was ready";
+
+impl<S, B> ResponseFuture<S, B>
+where
+    S: Service<Request<ReplayBody<B>>>,
+{
+    pub(super) fn untouched(response: S::Future) -> Self {
+        Self { state: State::Called { response, judge: None } }
+    }
+
+    pub(super) fn called(response: S::Future, judge: (Judge, Option<Again<S, B>>)) -> Self {
+        Self { state: State::Called { response, judge: Some(judge) } }
+    }
+
+    pub(super) fn awaiting_token(wait: Wait, unsent: Unsent<S, B>) -> Self {
+        Self { state: State::AwaitingToken { wait, unsent: Some(unsent) } }
+    }
+
+    pub(super) fn refused(error: Error<S::Error>) -> Self {
+        Self { state: State::Refused { error: Some(error) } }
+    }
+}
+
+impl<S, B, R> Future for ResponseFuture<S, B>
+where
+    S: Service<Request<ReplayBody<B>>, Response = Response<R>> + Clone,
+    B: Body + Unpin,
+    B::Error: Into<BoxError>,
+{
+    type Output = Result<Response<R>, Error<S::Error>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            let next = match state.as_mut().project() {
+                StateProjection::Called { response, judge } => {
+                    let response = ready!(response.poll(cx)).map_err(Error::Service)?;
+                    let sentence = match judge.take() {
+                        Some((judge, again)) => judge.judge(response, again),
+                        None => Sentence::Return(response),
+                    };
+                    match State::after(sentence) {
+                        ControlFlow::Continue(state) => state,
+                        ControlFlow::Break(response) => return Poll::Ready(Ok(response)),
+                    }
+                }
+                StateProjection::AwaitingToken { wait, unsent } => {
+                    let answer = ready!(wait.poll(cx));
+                    let mut unsent = unsent.take().expect(POLLED_AGAIN);
+                    let token = unsent.judge.settle(answer)?;
+                    State::Readying { unsent: Some((token, unsent)) }
+                }
+                StateProjection::Readying { unsent } => {
+                    let (_, waiting) = unsent.as_mut().expect(POLLED_AGAIN);
+                    ready!(waiting.service.poll_ready(cx)).map_err(Error::Service)?;
+                    let (token, unsent) = unsent.take().expect(POLLED_AGAIN);
+                    State::send(token, unsent)?
+                }
+                StateProjection::AwaitingRenewal { wait, rejected } => {
+                    let answer = ready!(wait.poll(cx));
+                    let sentence = rejected.take().expect(POLLED_AGAIN).settle(answer);
+                    match State::after(sentence) {
+                        ControlFlow::Continue(state) => state,
+                        ControlFlow::Break(response) => return Poll::Ready(Ok(response)),
+                    }
+                }
+                StateProjection::Refused { error } => {
+                    return Poll::Ready(Err(error.take().expect(POLLED_AGAIN)));
+                }
+            };
+            state.set(next);
+        }
+    }
+}
+
+impl<S, B> State<S, B>
+where
+    S: Service<Request<ReplayBody<B>>> + Clone,
+    B: Body,
+{
+    fn after(sentence: Sentence<S, B, S::Response>) -> ControlFlow<S::Response, Self> {
+        ControlFlow::Continue(match sentence {
+            Sentence::Return(response) => return ControlFlow::Break(response),
+            Sentence::Wait(wait, rejected) => {
+                State::AwaitingRenewal { wait, rejected: Some(rejected) }
+            }
+            Sentence::Replay(token, unsent) => State::Readying { unsent: Some((token, unsent)) },
+        })
+    }
+
+    /// Sends with the service that has just become ready.
+    fn send(token: Presented, mut unsent: Unsent<S, B>) -> Result<Self, TokenError> {
+        // Getting ready may have taken longer than the token had to live.
+        let token = if token.is_live() {
+            token
+        } else {
+            match unsent.judge.acquire() {
+                Acquired::Ready(token) => token?,
+                Acquired::Pending(wait) => {
+                    // Like the first wait: without holding on to what is ready.
+                    unsent.service = unsent.service.clone();
+                    return Ok(State::AwaitingToken { wait, unsent: Some(unsent) });
+                }
+            }
+        };
+        let Unsent { judge, mut service, message } = unsent;
+        let (response, judge) = judge.send(&mut service, message, token);
+        Ok(State::Called { response, judge: Some(judge) })
+    }
+}
+
+impl<S, B> fmt::Debug for ResponseFuture<S, B>
+where
+    S: Service<Request<ReplayBody<B>>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,239 @@
+//! What is kept of a request while it is under way, and what is done with the response.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{HeaderMap, Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::Handle;
+use super::auth::Ticket;
+use super::outcome::{AuthOutcome, Rejection};
+use crate::body::{Held, NotReplayable, ReplayBody, Rewind};
+use crate::challenge::Verdict;
+use crate::error::TokenError;
+use crate::route::OnUnauthorized;
+use crate::token::{Acquired, Answer, NotRenewed, Presented, Renewal, Slot, Wait};
+
+/// Judges the responses to one request.
+pub(super) struct Judge {
+    auth: Handle,
+    ticket: Ticket,
+    /// Which token the request carried last.
+    generation: u64,
+    outcome: AuthOutcome,
+}
+
+/// What is needed to send a request a second time.
+pub(super) struct Again<S, B> {
+    service: S,
+    head: Parts,
+    rewind: Rewind<B>,
+}
+
+/// A request whose token was rejected, to be sent again as soon as there is a newer one.
+///
+/// `T` is the inner service's response type, a `Response<R>`.
+pub(super) struct Rejected<S, B, T> {
+    judge: Judge,
+    /// The API's answer: the caller's, if nothing comes of the renewal.
+    response: T,
+    service: S,
+    head: Parts,
+    body: Held<B>,
+}
+
+/// A request that is not with the inner service: it waits for a token, or for the service.
+pub(super) struct Unsent<S, B> {
+    pub(super) judge: Judge,
+    /// Not ready yet.
+    pub(super) service: S,
+    pub(super) message: Message<B>,
+}
+
+/// What is sent.
+pub(super) enum Message<B> {
+    First(Request<B>),
+    Replay(Request<ReplayBody<B>>),
+}
+
+/// What becomes of a response.
+pub(super) enum Sentence<S, B, T> {
+    Return(T),
+    Wait(Wait, Rejected<S, B, T>),
+    Replay(Presented, Unsent<S, B>),
+}
+
+impl Judge {
+    pub(super) fn new(auth: Handle, ticket: Ticket) -> Self {
+        Self { auth, ticket, generation: 0, outcome: AuthOutcome::default() }
+    }
+
+    /// The token to send a message with.
+    pub(super) fn acquire(&self) -> Acquired {
+        self.slot().acquire(self.scheme())
+    }
+
+    fn slot(&self) -> &Arc<Slot> {
+        self.auth.slot(&self.ticket)
+    }
+
+    fn scheme(&self) -> usize {
+        self.auth.guard(&self.ticket).scheme()
+    }
+
+    /// The token for the request, after the wait for it.
+    pub(super) fn settle(&mut self, answer: Answer) -> Result<Presented, TokenError> {
+        self.outcome.note_wait();
+        self.slot().settle(answer, self.scheme())
+    }
+
+    /// Sends a message with its token. `service` has been polled ready; if the message may be sent
+    /// again, a clone takes its place, and it is kept for that.
+    pub(super) fn send<S, B>(
+        mut self,
+        service: &mut S,
+        message: Message<B>,
+        token: Presented,
+    ) -> (S::Future, (Judge, Option<Again<S, B>>))
+    where
+        S: Service<Request<ReplayBody<B>>> + Clone,
+        B: Body,
+    {
+        let request = match message {
+            Message::First(request) => request,
+            Message::Replay(mut request) => {
+                self.present(request.headers_mut(), token);
+                return (service.call(request), (self, None));
+            }
+        };
+        let (mut head, body) = request.into_parts();
+        self.present(&mut head.headers, token);
+        let Some(limit) = self.auth.guard(&self.ticket).replay_limit() else {
+            let request = Request::from_parts(head, ReplayBody::once(body));
+            return (service.call(request), (self, None));
+        };
+        let (body, rewind) = ReplayBody::recorded(body, limit);
+        // NOTE: `service` is ready and its clone need not be: take the ready one and leave the clone.
+        let clone = service.clone();
+        let mut service = std::mem::replace(service, clone);
+        let response = service.call(Request::from_parts(head.clone(), body));
+        (response, (self, Some(Again { service, head, rewind })))
+    }
+
+    fn present(&mut self, headers: &mut HeaderMap, token: Presented) {
+        self.generation = token.generation;
+        let header = self.auth.guard(&self.ticket).header();
+        // RFC 9110 §11.4: one credential; on a replay this takes the rejected one's place.
+        headers.insert(header, token.value);
+    }
+
+    /// Reads the response to the request.
+    pub(super) fn judge<S, B, R>(
+        self,
+        response: Response<R>,
+        again: Option<Again<S, B>>,
+    ) -> Sentence<S, B, Response<R>> {
+        let guard = self.auth.guard(&self.ticket);
+        match guard.verdict(response.status(), response.headers()) {
+            Verdict::Accepted => self.finish(response),
+            Verdict::InsufficientScope => self.reject(response, Rejection::InsufficientScope),
+            Verdict::TokenRejected if self.outcome.replayed() => {
+                guard.memory().remember(self.generation);
+                self.reject(response, Rejection::FreshTokenRejected)
+            }
+            Verdict::TokenRejected if guard.on_unauthorized() == OnUnauthorized::Leave => {
+                self.reject(response, Rejection::Policy)
+            }
+            Verdict::TokenRejected if guard.memory().is_futile(self.generation) => {
+                self.reject(response, Rejection::RecentlyInVain)
+            }
+            Verdict::TokenRejected => match again {
+                Some(again) => self.renew(response, again),
+                None => self.renew_behind(response, Rejection::Policy),
+            },
+        }
+    }
+
+    fn renew<S, B, R>(
+        self,
+        response: Response<R>,
+        again: Again<S, B>,
+    ) -> Sentence<S, B, Response<R>> {
+        let Again { service, head, rewind } = again;
+        let body = match rewind.hold() {
+            Ok(body) => body,
+            Err(NotReplayable::TooLong) => {
+                return self.renew_behind(response, Rejection::BodyTooLong);
+            }
+            Err(NotReplayable::Failed) => {
+                return self.renew_behind(response, Rejection::BodyFailed);
+            }
+        };
+        let renewal = self.slot().renew(self.generation, self.scheme());
+        let rejected = Rejected { judge: self, response, service, head, body };
+        match renewal {
+            Renewal::Ready(token) => rejected.resolve(token),
+            Renewal::Pending(wait) => Sentence::Wait(wait, rejected),
+        }
+    }
+
+    /// Renews for later calls, and gives this one its rejection.
+    fn renew_behind<S, B, R>(
+        self,
+        response: Response<R>,
+        why: Rejection,
+    ) -> Sentence<S, B, Response<R>> {
+        self.slot().renew_behind(self.generation);
+        // The next token is as good as any can be. If it is rejected as well, the route has reasons
+        // of its own.
+        self.auth.guard(&self.ticket).memory().remember(self.generation + 1);
+        self.reject(response, why)
+    }
+
+    fn reject<S, B, R>(
+        mut self,
+        response: Response<R>,
+        why: Rejection,
+    ) -> Sentence<S, B, Response<R>> {
+        self.outcome.reject(why);
+        self.finish(response)
+    }
+
+    fn finish<S, B, R>(self, mut response: Response<R>) -> Sentence<S, B, Response<R>> {
+        if self.outcome.is_noteworthy() {
+            response.extensions_mut().insert(self.outcome);
+        }
+        Sentence::Return(response)
+    }
+}
+
+impl<S, B, R> Rejected<S, B, Response<R>> {
+    /// Goes on after the wait for the renewal.
+    pub(super) fn settle(self, answer: Answer) -> Sentence<S, B, Response<R>> {
+        let judge = &self.judge;
+        let token = judge.slot().settle_renewal(answer, judge.generation, judge.scheme());
+        self.resolve(token)
+    }
+
+    fn resolve(self, token: Result<Presented, NotRenewed>) -> Sentence<S, B, Response<R>> {
+        let Self { mut judge, response, service, head, body } = self;
+        match token {
+            Ok(token) => {
+                // First: a connection that it holds may be the one that the replay needs.
+                drop(response);
+                judge.outcome.note_replay();
+                let message = Message::Replay(Request::from_parts(head, body.rewind()));
+                Sentence::Replay(token, Unsent { judge, service, message })
+            }
+            Err(NotRenewed::SameToken) => {
+                judge.auth.guard(&judge.ticket).memory().remember(judge.generation);
+                judge.reject(response, Rejection::SameToken)
+            }
+            Err(NotRenewed::Failed(error)) => {
+                judge.reject(response, Rejection::RenewalFailed(error))
+            }
+        }
+    }
+}

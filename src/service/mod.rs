@@ -1,0 +1,149 @@
+//! [`PartnerAuth`], the service, and what its response future does for one request.
+//!
+//! # Layout
+//!
+//! - [`auth`] is what all clones of a layer share: which request needs which token;
+//! - [`future`] is the state machine of one request;
+//! - [`judge`] reads a response and decides whether the request is sent again;
+//! - [`memory`] keeps rejections that no renewal can mend from costing a fetch each;
+//! - [`choice`] and [`outcome`] are what a caller says and is told, in extensions.
+
+mod auth;
+mod choice;
+mod future;
+mod judge;
+mod memory;
+mod outcome;
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use http_body::Body;
+use tower::BoxError;
+use tower_service::Service;
+
+pub(crate) use auth::{Auth, Guard, Slots};
+pub use choice::RequestAuth;
+pub use future::ResponseFuture;
+use judge::{Judge, Message, Unsent};
+pub use outcome::{AuthOutcome, Rejection};
+
+use crate::body::ReplayBody;
+use crate::error::Error;
+use crate::striped::Striped;
+use crate::token::Acquired;
+
+/// Authorises requests before it hands them to the inner service `S`: made by
+/// [`PartnerAuthLayer`](crate::PartnerAuthLayer).
+///
+/// The inner service gets `Request<ReplayBody<B>>` for the caller's `Request<B>`, where `B` is any
+/// `Unpin` body. It has to be `Clone`: a request that waited for a token, or is sent a second time,
+/// goes through a clone that is made ready for it.
+///
+/// # Errors
+///
+/// See [`Error`]. Only a request that needs a token and cannot have one fails because of this
+/// service.
+///
+/// # Panics
+///
+/// A call that has to wait for a token panics on a Tokio runtime without timers
+/// (`tokio::runtime::Builder::enable_time`).
+#[derive(Clone)]
+pub struct PartnerAuth<S> {
+    inner: S,
+    auth: Shared,
+}
+
+/// What all clones of a layer share. Each thread has a copy of its own, so that the future of a call
+/// can own it without touching a counter that another thread touches.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    copies: Arc<Striped<Handle>>,
+}
+
+/// One thread's copy: a counter of its own around the one that all share.
+type Handle = Arc<Arc<Auth>>;
+
+impl Shared {
+    pub(crate) fn new(auth: Auth) -> Self {
+        let auth = Arc::new(auth);
+        Self { copies: Arc::new(Striped::new(|| Arc::new(Arc::clone(&auth)))) }
+    }
+
+    fn handle(&self) -> &Handle {
+        self.copies.get()
+    }
+}
+
+impl<S> PartnerAuth<S> {
+    pub(crate) fn new(inner: S, auth: Shared) -> Self {
+        Self { inner, auth }
+    }
+
+    /// The inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for PartnerAuth<S>
+where
+    S: Service<Request<ReplayBody<B>>, Response = Response<R>> + Clone,
+    B: Body + Unpin,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<R>;
+    type Error = Error<S::Error>;
+    type Future = ResponseFuture<S, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx).map_err(Error::Service)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let auth = self.auth.handle();
+        let ticket = match auth.admit(&request) {
+            Ok(Some(ticket)) => ticket,
+            Ok(None) => {
+                let response = self.inner.call(request.map(ReplayBody::once));
+                return ResponseFuture::untouched(response);
+            }
+            Err(error) => return ResponseFuture::refused(error.into()),
+        };
+        let judge = Judge::new(Arc::clone(auth), ticket);
+        match judge.acquire() {
+            Acquired::Ready(Ok(token)) => {
+                let (response, judge) = judge.send(&mut self.inner, Message::First(request), token);
+                ResponseFuture::called(response, judge)
+            }
+            Acquired::Ready(Err(error)) => ResponseFuture::refused(error.into()),
+            Acquired::Pending(wait) => {
+                // The instance that was polled ready may hold a permit or a connection for its
+                // call. Let go of it: the wait may be long, and a clone is made ready after it.
+                let service = self.inner.clone();
+                self.inner = service.clone();
+                let message = Message::First(request);
+                ResponseFuture::awaiting_token(wait, Unsent { judge, service, message })
+            }
+        }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for PartnerAuth<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PartnerAuth").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,51 @@
+//! One value in several copies, so that threads do not meet on its reference counts.
+//!
+//! Two threads that clone one `Arc` or one `HeaderValue` for every call send the cache line of its
+//! counter back and forth, which costs more than all the rest of a call. With a copy for each
+//! thread, every counter stays in the cache of the core that uses it.
+
+use std::cell::Cell;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// More threads than this share copies; by then the calls' own work keeps them apart.
+const MOST: usize = 16;
+
+pub(crate) struct Striped<T> {
+    stripes: Box<[Line<T>]>,
+}
+
+// Two cache lines: processors fetch them in pairs.
+#[repr(align(128))]
+struct Line<T>(T);
+
+impl<T> Striped<T> {
+    /// Makes a copy for each thread that can run at once. `copy` must give values that share no
+    /// counter.
+    pub(crate) fn new(mut copy: impl FnMut() -> T) -> Self {
+        let threads = std::thread::available_parallelism().map_or(MOST, NonZeroUsize::get);
+        Self { stripes: (0..threads.min(MOST)).map(|_| Line(copy())).collect() }
+    }
+
+    /// This thread's copy.
+    pub(crate) fn get(&self) -> &T {
+        &self.stripes[thread_number() % self.stripes.len()].0
+    }
+}
+
+/// Numbers threads in the order in which they first ask, so that neighbours differ.
+fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+    // A thread that is being torn down has no locals any more: any copy will do.
+    NUMBER
+        .try_with(|number| {
+            if number.get() == usize::MAX {
+                number.set(NEXT.fetch_add(1, Ordering::Relaxed));
+            }
+            number.get()
+        })
+        .unwrap_or_default()
+}

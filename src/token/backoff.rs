@@ -1,0 +1,92 @@
+//! When to fetch again after a fetch that brought nothing: a pure function.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::lifetime::Lifetime;
+use crate::error::TokenError;
+
+const FIRST_CEILING: Duration = Duration::from_millis(500);
+const HIGHEST_CEILING: Duration = Duration::from_secs(30);
+
+/// The longest that a server's own wish is honoured: a slip of a digit there must not end renewing.
+const LONGEST_WISH: Duration = Duration::from_secs(5 * 60);
+
+/// How long an answer that will not change by itself is remembered, until one caller probes.
+const PERMANENT: Duration = Duration::from_secs(5);
+
+/// Full jitter (a random part of a doubling ceiling) after a transient failure, or what the server
+/// asked for if that is longer. `failures` counts this one; `random` is from 0 up to 1.
+pub(super) fn after_failure(error: &TokenError, failures: u32, random: f64) -> Duration {
+    let wish = error.retry_after().unwrap_or_default().min(LONGEST_WISH);
+    if !error.is_transient() {
+        return PERMANENT.max(wish);
+    }
+    let doublings = failures.saturating_sub(1).min(16);
+    let ceiling = FIRST_CEILING.saturating_mul(1 << doublings).min(HIGHEST_CEILING);
+    ceiling.mul_f64(random.clamp(0.0, 1.0)).max(wish)
+}
+
+/// After the server gave the same token again: half of what is left to the hard edge, so that the
+/// tries get no denser than the token gets short; within the hard window, a wait until the end.
+pub(super) fn after_no_progress(lifetime: Option<&Lifetime>, now: Instant) -> Duration {
+    let Some(lifetime) = lifetime else {
+        return PERMANENT;
+    };
+    if now < lifetime.hard {
+        let left = lifetime.hard - now;
+        return (left / 2).max(left.min(Duration::from_secs(1)));
+    }
+    lifetime.deadline.saturating_duration_since(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::TokenErrorKind;
+
+    fn transient() -> TokenError {
+        TokenError::new(TokenErrorKind::TimedOut)
+    }
+
+    #[test]
+    fn transient_failures_back_off_with_full_jitter_up_to_a_ceiling() {
+        let ceiling = |failures| after_failure(&transient(), failures, 1.0);
+        assert_eq!(ceiling(1), Duration::from_millis(500));
+        assert_eq!(ceiling(2), Duration::from_secs(1));
+        assert_eq!(ceiling(7), Duration::from_secs(30));
+        assert_eq!(ceiling(u32::MAX), Duration::from_secs(30));
+        assert_eq!(after_failure(&transient(), 3, 0.0), Duration::ZERO);
+        assert_eq!(after_failure(&transient(), 3, 0.5), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_servers_wish_is_honoured_up_to_a_cap() {
+        let wish = |seconds| {
+            let error = transient().with_retry_after(Some(Duration::from_secs(seconds)));
+            after_failure(&error, 1, 0.5)
+        };
+        assert_eq!(wish(60), Duration::from_secs(60));
+        assert_eq!(wish(0), Duration::from_millis(250));
+        assert_eq!(wish(86_400), LONGEST_WISH);
+    }
+
+    #[test]
+    fn permanent_failures_are_remembered_for_a_few_seconds() {
+        let error = TokenError::error_response("invalid_client");
+        assert_eq!(after_failure(&error, 1, 0.0), PERMANENT);
+        assert_eq!(after_failure(&error, 9, 1.0), PERMANENT);
+    }
+
+    #[test]
+    fn no_progress_comes_back_at_the_hard_edge_at_the_latest() {
+        let now = Instant::now();
+        let lifetime = Lifetime::new(now, Duration::from_secs(100), 0.0);
+        let pause = |at| after_no_progress(Some(&lifetime), now + Duration::from_secs(at));
+        assert_eq!(pause(50), Duration::from_secs(20));
+        assert_eq!(pause(89), Duration::from_secs(1));
+        assert_eq!(pause(95), Duration::from_secs(5));
+        assert_eq!(pause(101), Duration::ZERO);
+    }
+}

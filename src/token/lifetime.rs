@@ -1,0 +1,176 @@
+//! The life of a token, and what a caller does at each moment of it: pure functions, tested without
+//! a clock.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Doorkeeper rounds the rest of a token's life to whole seconds, so a `0` is a token with less than
+/// half a second to live. Counted as a second, it serves those who waited for it, and costs at most
+/// one fetch a second instead of one a request.
+const SHORTEST_LIFE: Duration = Duration::from_secs(1);
+
+const LONGEST_SOFT_WINDOW: Duration = Duration::from_secs(60 * 60);
+const LONGEST_HARD_WINDOW: Duration = Duration::from_secs(30);
+
+/// The three edges of a token's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lifetime {
+    /// From here on somebody should renew it; nobody waits.
+    pub(crate) soft: Instant,
+    /// From here on callers wait for the renewal, as it is about to expire.
+    pub(crate) hard: Instant,
+    /// From here on it is not sent any more.
+    pub(crate) deadline: Instant,
+}
+
+/// Where in its life a token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Fresh,
+    Soft,
+    Hard,
+    Expired,
+}
+
+/// What the slot knows of fetching.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fetching {
+    Idle,
+    Underway,
+    /// The last fetch brought nothing: leave the server alone for a while.
+    Paused,
+}
+
+/// What a caller does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// Send the token.
+    Use,
+    /// Send the token, and start a fetch behind.
+    UseAndFetch,
+    /// Wait for the fetch that is under way.
+    Join,
+    /// Start a fetch and wait for it.
+    Fetch,
+    /// Fail with what the last fetch failed with.
+    Fail,
+}
+
+impl Lifetime {
+    /// The edges of a token that lives `life` from `requested` on, the instant before its request
+    /// was sent. `jitter`, from 0 up to 1, moves the soft edge later by up to a quarter of its
+    /// window, so that the processes of a fleet do not renew as one.
+    pub(crate) fn new(requested: Instant, life: Duration, jitter: f64) -> Self {
+        let life = life.max(SHORTEST_LIFE);
+        let soft_window =
+            (life / 2).min(LONGEST_SOFT_WINDOW).mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 4.0);
+        let hard_window = (life / 10).min(LONGEST_HARD_WINDOW);
+        let deadline = requested + life;
+        Self { soft: deadline - soft_window, hard: deadline - hard_window, deadline }
+    }
+
+    pub(crate) fn phase(&self, now: Instant) -> Phase {
+        if now < self.soft {
+            Phase::Fresh
+        } else if now < self.hard {
+            Phase::Soft
+        } else if now < self.deadline {
+            Phase::Hard
+        } else {
+            Phase::Expired
+        }
+    }
+}
+
+/// What a caller does that finds a token in `phase`, or none.
+pub(crate) fn classify(phase: Option<Phase>, fetching: Fetching) -> Decision {
+    match (phase, fetching) {
+        (Some(Phase::Fresh), _) => Decision::Use,
+        (Some(Phase::Soft), Fetching::Idle) => Decision::UseAndFetch,
+        (Some(Phase::Soft), Fetching::Underway | Fetching::Paused) => Decision::Use,
+        // The server is to be left alone, and there is a token yet.
+        (Some(Phase::Hard), Fetching::Paused) => Decision::Use,
+        (_, Fetching::Underway) => Decision::Join,
+        (_, Fetching::Idle) => Decision::Fetch,
+        (Some(Phase::Expired) | None, Fetching::Paused) => Decision::Fail,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn edges_scale_with_the_life_up_to_their_caps() {
+        let start = Instant::now();
+        for (life, soft, hard) in [
+            (1, 500, 100),
+            (2, 1_000, 200),
+            (7_200, 3_600_000, 30_000),
+            (1_800, 900_000, 30_000),
+            (100, 50_000, 10_000),
+            (2_592_000, 3_600_000, 30_000),
+        ] {
+            let edges = Lifetime::new(start, Duration::from_secs(life), 0.0);
+            assert_eq!(edges.deadline - start, Duration::from_secs(life));
+            assert_eq!(edges.deadline - edges.soft, Duration::from_millis(soft), "{life}");
+            assert_eq!(edges.deadline - edges.hard, Duration::from_millis(hard), "{life}");
+        }
+    }
+
+    #[test]
+    fn windows_are_shorter_than_the_life_and_in_order_for_every_life_and_jitter() {
+        let start = Instant::now();
+        for life in (0..200).map(|n| Duration::from_millis(n * n * 50)) {
+            for jitter in [0.0, 0.3, 0.999, 7.0, -1.0, f64::NAN] {
+                let jitter = if jitter.is_nan() { 0.5 } else { jitter };
+                let edges = Lifetime::new(start, life, jitter);
+                assert!(start < edges.soft, "{life:?} {jitter}");
+                assert!(edges.soft < edges.hard, "{life:?} {jitter}");
+                assert!(edges.hard < edges.deadline, "{life:?} {jitter}");
+            }
+        }
+    }
+
+    #[test]
+    fn jitter_only_makes_the_soft_window_shorter() {
+        let start = Instant::now();
+        let life = Duration::from_secs(7200);
+        let least = Lifetime::new(start, life, 0.0);
+        let most = Lifetime::new(start, life, 1.0);
+        assert_eq!(least.deadline - least.soft, Duration::from_secs(3600));
+        assert_eq!(most.deadline - most.soft, Duration::from_secs(2700));
+    }
+
+    #[test]
+    fn each_edge_belongs_to_the_later_phase() {
+        let edges = Lifetime::new(Instant::now(), Duration::from_secs(100), 0.5);
+        for (edge, before, after) in [
+            (edges.soft, Phase::Fresh, Phase::Soft),
+            (edges.hard, Phase::Soft, Phase::Hard),
+            (edges.deadline, Phase::Hard, Phase::Expired),
+        ] {
+            assert_eq!(edges.phase(edge - MILLISECOND), before);
+            assert_eq!(edges.phase(edge), after);
+        }
+    }
+
+    #[test]
+    fn decisions() {
+        use Decision::*;
+        for (phase, idle, underway, paused) in [
+            (Some(Phase::Fresh), Use, Use, Use),
+            (Some(Phase::Soft), UseAndFetch, Use, Use),
+            (Some(Phase::Hard), Fetch, Join, Use),
+            (Some(Phase::Expired), Fetch, Join, Fail),
+            (None, Fetch, Join, Fail),
+        ] {
+            assert_eq!(classify(phase, Fetching::Idle), idle, "{phase:?}");
+            assert_eq!(classify(phase, Fetching::Underway), underway, "{phase:?}");
+            assert_eq!(classify(phase, Fetching::Paused), paused, "{phase:?}");
+        }
+    }
+}
