@@ -37,15 +37,8 @@ impl Origin {
         if host.is_empty() || !host.bytes().all(valid) {
             return Err("has no valid host: use its ASCII form (punycode)".to_owned());
         }
-        let port = match parsed.port() {
-            Some(_) => {
-                parsed.port_u16().ok_or_else(|| "has an invalid port: use 1 to 65535".to_owned())?
-            }
-            None if authority.ends_with(':') => {
-                return Err("has an empty port: remove the colon".to_owned());
-            }
-            None => default_port(https),
-        };
+        let port = effective_port(&parsed, https)
+            .ok_or_else(|| "has an invalid port: use 1 to 65535, or leave it out".to_owned())?;
         if !https && !is_loopback(&host) {
             return Err(
                 "is plain http, where anybody on the way can read the token: use https (http is for \

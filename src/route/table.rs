@@ -61,9 +61,10 @@ impl RouteTable {
         if !is_plain_path(path) {
             return None;
         }
-        let relative = path.strip_prefix('/')?;
-        let relative = relative.strip_suffix('/').unwrap_or(relative);
-        root.find(method, (!relative.is_empty()).then_some(relative))
+        match path.strip_prefix('/')? {
+            "" => root.find(method, None),
+            relative => root.find(method, Some(relative.strip_suffix('/').unwrap_or(relative))),
+        }
     }
 
     /// Whether a token may go to `uri` at all: a route names its origin, and its path is plain.

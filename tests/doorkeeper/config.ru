@@ -18,7 +18,10 @@ require "tmpdir"
 
 SCRATCH = Dir.mktmpdir("doorkeeper-")
 at_exit { FileUtils.rm_rf(SCRATCH) }
-%w[INT TERM].each { |signal| trap(signal) { exit } } # at once: Puma would wait out any half-sent request
+
+# At once: Puma would wait out any half-sent request, and a plain exit would unwind a thread out of
+# the busy handler below with SQLite's mutex still held.
+%w[INT TERM].each { |signal| trap(signal) { FileUtils.rm_rf(SCRATCH) && exit!(0) } }
 
 GUARDED = (path = ENV["DOORKEEPER_ROUTES"]) ? JSON.parse(File.read(path)) : []
 SCOPES = GUARDED.flat_map { |route| route["scopes"] } | ENV["DOORKEEPER_EXTRA_SCOPES"].to_s.split
