@@ -107,7 +107,7 @@ pub(super) fn tee<B: Body>(body: B, limit: usize) -> (Attempt<B>, Rewind<B>) {
             reader: Number::First,
             hold: Hold::Open,
             waker: None,
-            announced: hint.clone(),
+            announced: hint,
         }),
     });
     let attempt = Attempt { tee: Arc::clone(&tee), number: Number::First, hint, delivered: false };
@@ -140,7 +140,7 @@ where
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        self.hint.clone()
+        self.hint
     }
 }
 
@@ -312,7 +312,7 @@ impl<B> Held<B> {
             }
             state.reader = Number::Replay;
             state.hold = Hold::Open;
-            (state.announced.clone(), state.waker.take())
+            (state.announced, state.waker.take())
         };
         if let Some(waker) = superseded {
             waker.wake();

@@ -282,7 +282,7 @@ fn held_the_first_attempt_stands_still_and_let_go_it_goes_on() {
     let (mut first, rewind) = recorded(&feeder, 4);
     feeder.data("ab");
     assert_eq!(next(&mut first), "ab");
-    let held = rewind.hold().ok().expect("replayable");
+    let Ok(held) = rewind.hold() else { panic!("replayable") };
     feeder.data("cdefgh");
     assert_pending!(poll(&mut first), "or it would outrun the limit");
     drop(held);

@@ -94,7 +94,7 @@ fn is_path_character(b: u8) -> bool {
 pub(crate) fn is_plain_path(path: &str) -> bool {
     // Nearly every path has neither of the three bytes that make trouble next to its slashes.
     let suspicious = |b: &u8| matches!(b, b'%' | b'\\' | b'.');
-    !path.as_bytes().iter().any(|b| suspicious(b)) || path.split('/').all(is_plain_segment)
+    !path.as_bytes().iter().any(suspicious) || path.split('/').all(is_plain_segment)
 }
 
 fn is_plain_segment(segment: &str) -> bool {

@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use tower::BoxError;
 use tower_service::Service;
 
-use super::judge::{Again, Judge, Rejected, Sentence, Unsent};
+use super::judge::{Rejected, Sentence, UnderWay, Unsent};
 use crate::body::ReplayBody;
 use crate::error::{Error, TokenError};
 use crate::token::{Acquired, Presented, Wait};
@@ -42,7 +42,7 @@ pin_project! {
         Called {
             #[pin]
             response: S::Future,
-            judge: Option<(Judge, Option<Again<S, B>>)>,
+            judge: Option<UnderWay<S, B>>,
         },
         /// There is no token to send the request with yet.
         AwaitingToken {
@@ -77,7 +77,7 @@ where
         Self { state: State::Called { response, judge: None } }
     }
 
-    pub(super) fn called(response: S::Future, judge: (Judge, Option<Again<S, B>>)) -> Self {
+    pub(super) fn called(response: S::Future, judge: UnderWay<S, B>) -> Self {
         Self { state: State::Called { response, judge: Some(judge) } }
     }
 

@@ -32,6 +32,9 @@ pub(super) struct Again<S, B> {
     rewind: Rewind<B>,
 }
 
+/// A request that is with the inner service: who judges its response, and what a replay needs.
+pub(super) type UnderWay<S, B> = (Judge, Option<Again<S, B>>);
+
 /// A request whose token was rejected, to be sent again as soon as there is a newer one.
 ///
 /// `T` is the inner service's response type, a `Response<R>`.
@@ -96,7 +99,7 @@ impl Judge {
         service: &mut S,
         message: Message<B>,
         token: Presented,
-    ) -> (S::Future, (Judge, Option<Again<S, B>>))
+    ) -> (S::Future, UnderWay<S, B>)
     where
         S: Service<Request<ReplayBody<B>>> + Clone,
         B: Body,
