@@ -6,6 +6,7 @@ mod builder;
 mod challenge;
 mod credentials;
 mod error;
+mod event;
 mod grant;
 mod layer;
 pub mod partner;

@@ -13,6 +13,7 @@ use super::outcome::{AuthOutcome, Rejection};
 use crate::body::{Held, NotReplayable, ReplayBody, Rewind};
 use crate::challenge::Verdict;
 use crate::error::TokenError;
+use crate::event::event;
 use crate::route::OnUnauthorized;
 use crate::token::{Acquired, Answer, NotRenewed, Presented, Renewal, Slot, Wait};
 
@@ -200,6 +201,7 @@ impl Judge {
         response: Response<R>,
         why: Rejection,
     ) -> Sentence<S, B, Response<R>> {
+        event!(debug, status = response.status().as_u16(), %why, "the API rejected the token");
         self.outcome.reject(why);
         self.finish(response)
     }
@@ -227,6 +229,11 @@ impl<S, B, R> Rejected<S, B, Response<R>> {
                 // First: a connection that it holds may be the one that the replay needs.
                 drop(response);
                 judge.outcome.note_replay();
+                event!(
+                    debug,
+                    generation = token.generation,
+                    "the API rejected the token; sending again with a newer one"
+                );
                 let message = Message::Replay(Request::from_parts(head, body.rewind()));
                 Sentence::Replay(token, Unsent { judge, service, message })
             }

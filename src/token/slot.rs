@@ -17,6 +17,7 @@ use super::backoff;
 use super::flight::{self, Answer, Flight, Wait};
 use super::lifetime::{Decision, Fetching, Lifetime, classify};
 use crate::error::{TokenError, TokenErrorKind};
+use crate::event::event;
 use crate::grant::{TokenRequest, TokenResponse, TokenSource};
 
 /// What all slots of a layer have in common.
@@ -221,6 +222,12 @@ impl Slot {
             .and_then(|response| self.publish(&mut ledger, &response, launched))
             .map_err(|error| self.back_off(&mut ledger, error));
         drop(ledger);
+        match &answer {
+            Ok(_token) => {
+                event!(debug, scope = %self.request.scope(), generation = _token.generation(), "token fetched");
+            }
+            Err(_error) => event!(warn, error = %_error, "token fetch failed"),
+        }
         flight.land(&answer);
     }
 

@@ -1,0 +1,115 @@
+//! A token server and an API in memory, for tests under paused time.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use tower::util::BoxCloneService;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_partner_auth::{Builder, ClientCredentials, Error, PartnerAuthLayer, ReplayBody, Route};
+
+pub(crate) const TOKEN_URL: &str = "https://accounts.example.com/oauth/token";
+pub(crate) const API: &str = "https://api.example.com/v1/7";
+
+type Answer = Response<Full<Bytes>>;
+
+/// What the token server answers, one entry a request; the last one again and again.
+#[derive(Clone, Default)]
+pub(crate) struct TokenServer {
+    answers: Arc<Mutex<Vec<(Duration, u16, String)>>>,
+    requests: Arc<AtomicUsize>,
+    forms: Arc<Mutex<Vec<String>>>,
+}
+
+impl TokenServer {
+    pub(crate) fn answering(body: impl Into<String>) -> Self {
+        Self::default().then(200, body)
+    }
+
+    pub(crate) fn then(self, status: u16, body: impl Into<String>) -> Self {
+        self.then_after(Duration::ZERO, status, body)
+    }
+
+    pub(crate) fn then_after(self, delay: Duration, status: u16, body: impl Into<String>) -> Self {
+        self.answers.lock().unwrap().push((delay, status, body.into()));
+        self
+    }
+
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn forms(&self) -> Vec<String> {
+        self.forms.lock().unwrap().clone()
+    }
+
+    pub(crate) fn client(&self) -> BoxCloneService<Request<Full<Bytes>>, Answer, Infallible> {
+        let this = self.clone();
+        service_fn(move |request| this.clone().answer(request)).boxed_clone()
+    }
+
+    fn answer(
+        self,
+        request: Request<Full<Bytes>>,
+    ) -> impl Future<Output = Result<Answer, Infallible>> {
+        let number = self.requests.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let form = request.into_body().collect().await.unwrap().to_bytes();
+            self.forms.lock().unwrap().push(String::from_utf8(form.to_vec()).unwrap());
+            let (delay, status, body) = {
+                let answers = self.answers.lock().unwrap();
+                answers[number.min(answers.len() - 1)].clone()
+            };
+            tokio::time::sleep(delay).await;
+            let body = body.replace("{n}", &(number + 1).to_string());
+            Ok(Response::builder().status(status).body(Full::new(body.into())).unwrap())
+        }
+    }
+}
+
+/// A layer over a scripted token server, and an API that accepts everything.
+#[derive(Clone)]
+pub(crate) struct Scripted {
+    pub(crate) tokens: TokenServer,
+    pub(crate) auth: PartnerAuthLayer,
+    carried: Arc<Mutex<Vec<String>>>,
+}
+
+impl Scripted {
+    pub(crate) fn new(tokens: TokenServer) -> Self {
+        Self::with(tokens, |builder| builder)
+    }
+
+    pub(crate) fn with(tokens: TokenServer, configure: impl FnOnce(Builder) -> Builder) -> Self {
+        let builder = PartnerAuthLayer::builder(ClientCredentials::new("my client", "s3cret&=+"))
+            .token_url(TOKEN_URL)
+            .route(Route::any("https://api.example.com/v1/{id}", "b a"))
+            .http_client(tokens.client());
+        let auth = configure(builder).build().expect("a good configuration");
+        Self { tokens, auth, carried: Arc::default() }
+    }
+
+    /// One call; the status if it was sent.
+    pub(crate) async fn call(&self) -> Result<u16, Error<Infallible>> {
+        let carried = Arc::clone(&self.carried);
+        let api = service_fn(move |request: Request<ReplayBody<Full<Bytes>>>| {
+            let credential = request.headers()[AUTHORIZATION].to_str().unwrap().to_owned();
+            carried.lock().unwrap().push(credential);
+            async { Ok::<_, Infallible>(Response::new(())) }
+        });
+        let request = Request::get(API).body(Full::new(Bytes::new())).unwrap();
+        let response = self.auth.layer(api).oneshot(request).await?;
+        Ok(response.status().as_u16())
+    }
+
+    /// The credentials that the API has seen, in order.
+    pub(crate) fn carried(&self) -> Vec<String> {
+        self.carried.lock().unwrap().clone()
+    }
+}

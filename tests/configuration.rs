@@ -1,0 +1,181 @@
+//! Law R7: everything that is wrong with a configuration is said by `build()`, naming the culprit.
+
+use std::time::Duration;
+
+use http::{HeaderName, Method};
+use tower_partner_auth::{
+    Builder, ClientCredentials, Environment, OnUnauthorized, PartnerAuthLayer, ProblemKind, Route,
+    Verdict,
+};
+
+fn builder() -> Builder {
+    PartnerAuthLayer::builder(ClientCredentials::new("id", "s3cret"))
+        .token_url("https://accounts.example.com/oauth/token")
+}
+
+fn route(url: &str) -> Route {
+    Route::new(Method::GET, url, "read")
+}
+
+/// The one problem of a configuration: its kind, and a message that has all the parts.
+fn assert_problem(builder: Builder, kind: ProblemKind, parts: &[&str]) {
+    let error = builder.build().expect_err("a bad configuration");
+    let message = error.to_string();
+    assert_eq!(error.problems().len(), 1, "{message}");
+    assert_eq!(error.problems()[0].kind(), kind, "{message}");
+    for part in parts {
+        assert!(message.contains(part), "{part:?} is not in: {message}");
+    }
+    assert!(!message.contains("s3cret"), "{message}");
+    assert_eq!(message, format!("{error:?}"), "unwrap() reads as well");
+}
+
+#[test]
+fn a_good_configuration_needs_no_runtime_and_no_network() {
+    builder().route(route("https://api.example.com/v1/{id}")).build().unwrap();
+    for environment in
+        [Environment::test(), Environment::production(), Environment::at("http://[::1]:3000/")]
+    {
+        PartnerAuthLayer::builder(ClientCredentials::new("id", "s3cret"))
+            .environment(environment)
+            .build()
+            .unwrap();
+    }
+    builder().token_url("http://localhost:3000/oauth/token?tenant=7").build().unwrap();
+}
+
+#[test]
+fn credentials() {
+    for (id, secret, parts) in [
+        ("", "s3cret", ["client id", "empty"]),
+        ("id", "", ["client secret", "empty"]),
+        ("id", "s3cret\n", ["client secret", "newline"]),
+        ("id\u{1}", "s3cret", ["client id", "printable ASCII"]),
+        ("id", "s3cret\u{0}", ["client secret", "printable ASCII"]),
+    ] {
+        let builder = PartnerAuthLayer::builder(ClientCredentials::new(id, secret));
+        assert_problem(builder.environment(Environment::test()), ProblemKind::Credentials, &parts);
+    }
+}
+
+#[test]
+fn token_urls() {
+    let missing = PartnerAuthLayer::builder(ClientCredentials::new("id", "s3cret"));
+    assert_problem(missing, ProblemKind::TokenUrl, &["token_url"]);
+    for (url, parts) in [
+        (
+            "http://accounts.example.com/oauth/token",
+            ["\"http://accounts.example.com/oauth/token\"", "use https"],
+        ),
+        ("http://10.0.0.1/oauth/token?key=s3cret", ["10.0.0.1", "use https"]),
+        ("accounts.example.com/oauth/token", ["accounts.example.com", "absolute"]),
+        ("ftp://accounts.example.com/", ["ftp", "use https"]),
+        ("https:///oauth/token", ["token URL", "host"]),
+        ("https://id:s3cret@accounts.example.com/", ["token URL", "user information"]),
+        ("https://accounts.example.com/token#s3cret", ["accounts.example.com", "fragment"]),
+        ("https://accounts.example.com/to ken", ["accounts.example.com", "valid URL"]),
+        ("https://accounts.example.com:99999/token", ["accounts.example.com", "port"]),
+    ] {
+        assert_problem(builder().token_url(url), ProblemKind::TokenUrl, &parts);
+    }
+}
+
+#[test]
+fn routes() {
+    for (url, says) in [
+        ("/v1/{id}", "no origin"),
+        ("api.example.com/v1", "no origin"),
+        ("http://api.example.com/v1", "plain http"),
+        ("ws://api.example.com/v1", "use https"),
+        ("https://user@api.example.com/v1", "user information"),
+        ("https:///v1", "host"),
+        ("https://api.example.com/v1/{id", "whole segment"),
+        ("https://api.example.com/v1/{}", "bad parameter"),
+        ("https://api.example.com/{*all}/v1", "must be last"),
+        ("https://api.example.com/a//b", "empty segment"),
+        ("https://api.example.com/a/../b", "RFC 3986"),
+        ("https://api.example.com/v1?page=1", "query"),
+        ("https://api.example.com/v1#top", "fragment"),
+    ] {
+        assert_problem(builder().route(route(url)), ProblemKind::Route, &[url, says]);
+    }
+    let url = "https://api.example.com/v1";
+    let scheme = route(url).scheme("Bearer ");
+    assert_problem(builder().route(scheme), ProblemKind::Route, &[url, "Bearer", "without spaces"]);
+    let scheme = route(url).scheme("Bea\nrer");
+    assert_problem(builder().route(scheme), ProblemKind::Route, &[url, "bad scheme"]);
+    let header = route(url).header(HeaderName::from_static("content-length"));
+    assert_problem(builder().route(header), ProblemKind::Route, &[url, "content-length"]);
+    let environment = builder().environment(Environment::at("http://partner.example.com"));
+    assert!(environment.build().is_err());
+}
+
+#[test]
+fn scopes() {
+    for (scope, says) in
+        [("", "empty"), ("a\tb", "'\\t'"), ("a \"b\"", "RFC 6749"), ("lesen_für", "'ü'")]
+    {
+        let route = Route::new(Method::GET, "https://api.example.com/v1", scope);
+        assert_problem(
+            builder().route(route),
+            ProblemKind::Scope,
+            &["GET https://api.example.com/v1", says],
+        );
+    }
+}
+
+#[test]
+fn routes_that_contradict_each_other() {
+    let one = || route("https://api.example.com/v1/{id}");
+    for other in [
+        Route::new(Method::GET, "https://API.example.com:443/v1/{name}/", "write"),
+        one().on_unauthorized(OnUnauthorized::Leave),
+        one().replay_limit(7),
+        one().scheme("Token"),
+        one().header(HeaderName::from_static("x-token")),
+        one().classify(Verdict::of),
+    ] {
+        let builder = builder().route(one()).route(other);
+        assert_problem(
+            builder,
+            ProblemKind::Conflict,
+            &["GET https://api.example.com/v1/{id}", "remove one"],
+        );
+    }
+    builder().route(one()).route(one()).build().expect("the same twice is no contradiction");
+    builder()
+        .route(one())
+        .route(Route::any("https://api.example.com/v1/{id}", "write"))
+        .build()
+        .unwrap();
+    let classified = one().classify(Verdict::of);
+    builder().route(classified.clone()).route(classified).build().unwrap();
+}
+
+#[test]
+fn parameters_and_limits() {
+    for name in ["client_id", "client_secret", "grant_type", "scope"] {
+        let builder = builder().token_parameter(name, "x");
+        assert_problem(builder, ProblemKind::TokenParameter, &[name]);
+    }
+    let zero = Duration::ZERO;
+    assert_problem(builder().wait_limit(zero), ProblemKind::Limit, &["wait_limit"]);
+    assert_problem(builder().token_timeout(zero), ProblemKind::Limit, &["token_timeout"]);
+    assert_problem(builder().connect_timeout(zero), ProblemKind::Limit, &["connect_timeout"]);
+    assert_problem(builder().max_token_age(zero), ProblemKind::Limit, &["max_token_age"]);
+}
+
+#[test]
+fn everything_is_said_at_once() {
+    let error = PartnerAuthLayer::builder(ClientCredentials::new("", ""))
+        .route(route("/v1"))
+        .route(Route::new(Method::GET, "https://api.example.com/v1", ""))
+        .build()
+        .unwrap_err();
+    let kinds: Vec<_> = error.problems().iter().map(tower_partner_auth::Problem::kind).collect();
+    use ProblemKind as Kind;
+    let routes = [Kind::Route, Kind::Scope];
+    assert_eq!(kinds[..3], [Kind::Credentials, Kind::Credentials, Kind::TokenUrl]);
+    assert_eq!(kinds[3..], routes);
+    assert_eq!(error.to_string().lines().count(), 6);
+}

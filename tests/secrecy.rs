@@ -1,0 +1,120 @@
+//! Law T7: no log line, error or `Debug` output holds a token, a secret or a response body. One test
+//! captures everything at trace level, from all crates, and looks for them.
+
+mod common;
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use common::*;
+use http::Method;
+use tower::{Layer, ServiceExt};
+use tower_partner_auth::sandbox::{Answer, Sandbox};
+use tower_partner_auth::{ClientCredentials, PartnerAuthLayer};
+use tracing_subscriber::fmt::MakeWriter;
+
+const SECRET: &str = "s3cret-0f-the-client";
+const TOKEN: &str = "t0ken-0f-the-answer";
+const BODY: &str = "b0dy-0f-the-answer";
+
+#[derive(Clone, Default)]
+struct Capture(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Capture {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Capture {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test]
+async fn nothing_at_trace_level_holds_a_secret() {
+    let capture = Capture::default();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE);
+    subscriber.with_writer(capture.clone()).with_ansi(false).init();
+
+    let credentials = ClientCredentials::new("client-id", SECRET);
+    let sandbox =
+        Sandbox::builder().client(credentials.clone(), "refer_merchant").start().await.unwrap();
+    let builder = PartnerAuthLayer::builder(credentials.clone())
+        .environment(sandbox.environment())
+        .token_parameter("resource", SECRET)
+        .token_retries(0);
+    let mut said = format!("{builder:?} {credentials:?} {sandbox:?}");
+    let auth = builder.build().unwrap();
+    let rig = Rig { sandbox, auth };
+    said.push_str(&format!("{:?}", rig.auth));
+
+    // A token with a known text: over HTTP/1.1, over HTTP/2, rejected and replayed.
+    let grant = format!(r#"{{"access_token":"{TOKEN}","token_type":"Bearer","x":"{BODY}"}}"#);
+    rig.sandbox.script_token([Answer::json(200, grant)]);
+    rig.sandbox.script_api([Answer::json(200, BODY)]);
+    rig.get(MERCHANT).await;
+    rig.get(MERCHANT).await;
+    let client = rig.auth.layer(hyper_h2());
+    said.push_str(&format!("{client:?}"));
+    let response = client.oneshot(rig.request(Method::GET, MERCHANT, "")).await.unwrap();
+    said.push_str(&format!("{:?}", response.extensions().get::<tower_partner_auth::AuthOutcome>()));
+
+    // Every kind of bad answer, with the secrets echoed in it, for a layer of its own each.
+    for answer in [
+        Answer::json(
+            401,
+            format!(r#"{{"error":"invalid_client","error_description":"{SECRET}"}}"#),
+        ),
+        Answer::json(400, format!(r#"{{"error":"{SECRET}","error_uri":"{BODY}"}}"#)),
+        Answer::json(200, format!(r#"{{"access_token":"{TOKEN}","token_type":"{TOKEN}"}}"#)),
+        Answer::json(200, format!(r#"{{"access_token":"{TOKEN}\n","token_type":"Bearer"}}"#)),
+        Answer::json(
+            200,
+            format!(r#"{{"access_token":"{TOKEN}","token_type":"Bearer","scope":"{TOKEN}"}}"#),
+        ),
+        Answer::json(
+            200,
+            format!(r#"{{"access_token":"{TOKEN}","token_type":"Bearer","expires_in":"{TOKEN}"}}"#),
+        ),
+        Answer::body(format!("<html>{BODY}")),
+        Answer::truncated(BODY, 900),
+        Answer::redirect(&format!("https://elsewhere.example.com/?{SECRET}")),
+        Answer::status(500),
+        Answer::reset(),
+    ] {
+        let auth = PartnerAuthLayer::builder(credentials.clone())
+            .environment(rig.sandbox.environment())
+            .token_retries(0)
+            .build()
+            .unwrap();
+        rig.sandbox.script_token([answer]);
+        let error =
+            auth.layer(hyper()).oneshot(rig.request(Method::GET, MERCHANT, "")).await.unwrap_err();
+        said.push_str(&format!("{error} {error:?}"));
+        let mut source = std::error::Error::source(&error);
+        while let Some(error) = source {
+            said.push_str(&format!("{error} {error:?}"));
+            source = error.source();
+        }
+    }
+
+    let logged = String::from_utf8(capture.0.lock().unwrap().clone()).unwrap();
+    assert!(logged.contains("tower_partner_auth"), "the layer's own events are among them");
+    assert!(logged.contains("h2"), "and those of the crates below");
+    assert!(said.contains("invalid_client"));
+    for needle in [SECRET, TOKEN, BODY] {
+        assert!(!said.contains(needle), "{needle} in an error or a Debug output");
+        if let Some(line) = logged.lines().find(|line| line.contains(needle)) {
+            panic!("{needle} in a log line: {line}");
+        }
+    }
+}

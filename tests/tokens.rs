@@ -1,0 +1,420 @@
+//! Laws R2, T1, T2, T4, T6, T7, T8 and T9: how tokens are fetched, how long they live, what is refused.
+
+mod common;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::scripted::{API, Scripted, TokenServer};
+use common::*;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_partner_auth::sandbox::Answer;
+use tower_partner_auth::{
+    ClientCredentials, Error, PartnerAuthLayer, ReplayBody, RequestAuth, Route, TokenError,
+    TokenErrorKind, TokenRequest, TokenResponse,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn grant(expires_in: &str) -> String {
+    format!(r#"{{"access_token":"token-{{n}}","token_type":"Bearer","expires_in":{expires_in}}}"#)
+}
+
+fn kind<T>(result: Result<T, Error<Infallible>>) -> TokenErrorKind {
+    match result {
+        Err(Error::Token(error)) => error.kind(),
+        Err(error) => panic!("another error: {error}"),
+        Ok(_) => panic!("no error"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_first_callers_cost_one_fetch() {
+    let rig = Rig::start().await;
+    rig.sandbox.token_delay(Duration::from_millis(50));
+    assert_eq!(rig.herd(1_000, MERCHANT).await, [StatusCode::OK; 1_000]);
+    assert_eq!(rig.sandbox.token_requests(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_caller_may_give_up_and_the_rest_get_the_token() {
+    let calls = Scripted::new(TokenServer::default().then_after(5 * SECOND, 200, grant("100")));
+    let first = tokio::time::timeout(SECOND, calls.call());
+    let second = calls.call();
+    let (first, second) = tokio::join!(first, second);
+    assert!(first.is_err(), "it gave up");
+    assert_eq!(second.unwrap(), 200);
+    assert_eq!(calls.tokens.requests(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_callers_may_give_up_and_the_token_is_there_for_the_next() {
+    let calls = Scripted::new(TokenServer::default().then_after(5 * SECOND, 200, grant("100")));
+    assert!(tokio::time::timeout(SECOND, calls.call()).await.is_err());
+    tokio::time::sleep(5 * SECOND).await;
+    let now = tokio::time::Instant::now();
+    assert_eq!(calls.call().await.unwrap(), 200);
+    assert_eq!(now.elapsed(), Duration::ZERO, "it did not wait");
+    assert_eq!(calls.tokens.requests(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_waits_no_longer_than_its_limit() {
+    let tokens = TokenServer::default().then_after(5 * SECOND, 200, grant("100"));
+    let calls = Scripted::with(tokens, |builder| builder.wait_limit(2 * SECOND));
+    let start = tokio::time::Instant::now();
+    assert_eq!(kind(calls.call().await), TokenErrorKind::WaitLimit);
+    assert_eq!(start.elapsed().as_secs(), 2);
+    tokio::time::sleep(4 * SECOND).await;
+    assert_eq!(calls.call().await.unwrap(), 200);
+    assert_eq!(calls.tokens.requests(), 1, "the flight went on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn fifty_callers_on_a_failing_server_fail_together() {
+    let tokens = TokenServer::default().then_after(SECOND, 503, "down");
+    let calls = Scripted::with(tokens, |builder| builder.token_retries(0));
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let calls = calls.clone();
+        tasks.spawn(async move { calls.call().await });
+    }
+    for result in tasks.join_all().await {
+        assert_eq!(kind(result), TokenErrorKind::Status);
+    }
+    assert_eq!(calls.tokens.requests(), 1);
+    assert!(calls.carried().is_empty(), "nothing was sent without a token");
+}
+
+#[tokio::test(start_paused = true)]
+async fn transient_failures_are_retried_inside_the_flight() {
+    let tokens =
+        TokenServer::default().then(503, "").then(400, r#"{"error":"invalid_token_reuse"}"#);
+    let calls = Scripted::new(tokens.then(200, grant("100")));
+    assert_eq!(calls.call().await.unwrap(), 200);
+    assert_eq!(calls.tokens.requests(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn permanent_failures_are_not_retried_and_remembered_for_a_while() {
+    let tokens = TokenServer::default().then(401, r#"{"error":"invalid_client"}"#);
+    let calls = Scripted::new(tokens.then(200, grant("100")));
+    for _ in 0..10 {
+        let Err(Error::Token(error)) = calls.call().await else { panic!("a token error") };
+        assert_eq!(error.code(), Some("invalid_client"));
+    }
+    assert_eq!(calls.tokens.requests(), 1);
+    tokio::time::sleep(6 * SECOND).await;
+    assert_eq!(calls.call().await.unwrap(), 200, "one caller probes");
+    assert_eq!(calls.tokens.requests(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_asks_for_rest_gets_it() {
+    let tokens =
+        TokenServer::default().then(401, r#"{"error":"rate_limit_exceeded","retry_after":60}"#);
+    let calls = Scripted::new(tokens.then(200, grant("100")));
+    assert!(calls.call().await.is_err());
+    tokio::time::sleep(59 * SECOND).await;
+    assert!(calls.call().await.is_err());
+    assert_eq!(calls.tokens.requests(), 1);
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(calls.call().await.unwrap(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_life_counts_from_before_the_request() {
+    // Four seconds to live, three of them on the way.
+    let calls = Scripted::new(TokenServer::default().then_after(3 * SECOND, 200, grant("4")));
+    assert_eq!(calls.call().await.unwrap(), 200);
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(calls.call().await.unwrap(), 200);
+    assert_eq!(calls.carried(), ["Bearer token-1", "Bearer token-2"], "the first had expired");
+}
+
+#[tokio::test(start_paused = true)]
+async fn created_at_is_never_reckoned_with() {
+    // A reused token: made long ago, two hours to live.
+    let body = r#"{"access_token":"t","token_type":"Bearer","expires_in":7200,"created_at":0}"#;
+    let calls = Scripted::new(TokenServer::answering(body));
+    for _ in 0..20 {
+        assert_eq!(calls.call().await.unwrap(), 200);
+    }
+    assert_eq!(calls.tokens.requests(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_form_of_expires_in_makes_a_fetch_a_request() {
+    for expires_in in
+        ["null", "0", "1", "2592000", "\"7200\"", "7199.5", "1e300", "99999999999999999999999"]
+    {
+        let calls = Scripted::new(TokenServer::answering(grant(expires_in)));
+        for _ in 0..20 {
+            assert_eq!(calls.call().await.unwrap(), 200, "{expires_in}");
+        }
+        assert_eq!(calls.tokens.requests(), 1, "{expires_in}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_without_an_end_is_used_until_its_maximum_age() {
+    let calls = Scripted::with(TokenServer::answering(grant("null")), |builder| {
+        builder.max_token_age(100 * SECOND)
+    });
+    calls.call().await.unwrap();
+    tokio::time::sleep(40 * SECOND).await;
+    calls.call().await.unwrap();
+    assert_eq!(calls.tokens.requests(), 1);
+    tokio::time::sleep(60 * SECOND).await;
+    calls.call().await.unwrap();
+    assert_eq!(calls.carried().last().unwrap(), "Bearer token-2");
+
+    let forever = Scripted::new(TokenServer::answering(grant("null")));
+    forever.call().await.unwrap();
+    tokio::time::sleep(1_000_000 * SECOND).await;
+    forever.call().await.unwrap();
+    assert_eq!(forever.tokens.requests(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_soft_renewal_lets_nobody_wait_and_a_failed_one_displaces_nothing() {
+    let tokens = TokenServer::answering(grant("100")).then_after(5 * SECOND, 503, "").then_after(
+        5 * SECOND,
+        200,
+        grant("100"),
+    );
+    let calls = Scripted::with(tokens, |builder| builder.token_retries(0));
+    calls.call().await.unwrap();
+    tokio::time::sleep(65 * SECOND).await;
+    let start = tokio::time::Instant::now();
+    for _ in 0..10 {
+        calls.call().await.unwrap();
+    }
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    tokio::time::sleep(6 * SECOND).await;
+    assert_eq!(calls.tokens.requests(), 2, "one renewal, which failed");
+    calls.call().await.unwrap();
+    tokio::time::sleep(6 * SECOND).await;
+    calls.call().await.unwrap();
+    assert_eq!(calls.tokens.requests(), 3);
+    assert_eq!(calls.carried().last().unwrap(), "Bearer token-3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_answer_is_a_typed_error_and_nothing_is_sent() {
+    use TokenErrorKind as Kind;
+    let long = format!(r#"{{"access_token":"{}","token_type":"Bearer"}}"#, "x".repeat(65 * 1024));
+    for (status, body, expected) in [
+        (200, "<html>Log in</html>", Kind::Malformed),
+        (200, r#"{"access_token":"t","tok"#, Kind::Malformed),
+        (200, &*long, Kind::TooLarge),
+        (302, "", Kind::Redirected),
+        (307, "", Kind::Redirected),
+        (200, r#"{"error":"invalid_scope"}"#, Kind::ErrorResponse),
+        (200, r#"{"token_type":"Bearer"}"#, Kind::MissingToken),
+        (200, r#"{"access_token":"t","token_type":"mac"}"#, Kind::TokenType),
+        (200, r#"{"access_token":"t","token_type":"Bearer","scope":"a"}"#, Kind::NarrowScope),
+        (
+            200,
+            r#"{"access_token":"t","token_type":"Bearer","expires_in":-1}"#,
+            Kind::InvalidLifetime,
+        ),
+        (
+            200,
+            r#"{"access_token":"t","token_type":"Bearer","expires_in":{}}"#,
+            Kind::InvalidLifetime,
+        ),
+    ] {
+        let calls =
+            Scripted::with(TokenServer::default().then(status, body), |b| b.token_retries(0));
+        let Err(Error::Token(error)) = calls.call().await else { panic!("{body:.60}") };
+        assert_eq!(error.kind(), expected, "{body:.60}");
+        assert_eq!(error.scope().unwrap().as_str(), "a b");
+        assert!(error.to_string().len() > 40, "it says what to change: {error}");
+        assert!(calls.carried().is_empty());
+    }
+    // A wider scope than asked for is as good.
+    let wide = r#"{"access_token":"t","token_type":"bearer","scope":"c b a"}"#;
+    assert_eq!(Scripted::new(TokenServer::answering(wide)).call().await.unwrap(), 200);
+}
+
+#[tokio::test]
+async fn faults_on_the_way_are_typed_too() {
+    for (answer, expected) in [
+        (Answer::reset(), TokenErrorKind::Transport),
+        (Answer::truncated("{\"access_token\":", 500), TokenErrorKind::Transport),
+        (Answer::hang(), TokenErrorKind::TimedOut),
+        (Answer::html(), TokenErrorKind::Malformed),
+    ] {
+        let configure = |b: tower_partner_auth::Builder| {
+            b.token_retries(0).token_timeout(Duration::from_millis(600))
+        };
+        let rig = Rig::with(configure).await;
+        rig.sandbox.script_token([answer]);
+        let Err(Error::Token(error)) = rig.send(rig.request(Method::GET, MERCHANT, "")).await
+        else {
+            panic!("a token error")
+        };
+        assert_eq!(error.kind(), expected);
+        assert_eq!(rig.sandbox.api_requests(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_never_followed_with_the_secret() {
+    let thief = Rig::start().await;
+    let rig = Rig::start().await;
+    rig.sandbox.script_token([Answer::redirect(&thief.url("/oauth/token"))]);
+    let Err(Error::Token(error)) = rig.send(rig.request(Method::GET, MERCHANT, "")).await else {
+        panic!("a token error")
+    };
+    assert_eq!(error.kind(), TokenErrorKind::Redirected);
+    assert_eq!(thief.sandbox.token_requests() + thief.sandbox.api_requests(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_request_is_the_specs() {
+    let calls = Scripted::with(TokenServer::answering(grant("100")), |builder| {
+        builder.token_parameter("audience", "https://api.example.com/")
+    });
+    calls.call().await.unwrap();
+    assert_eq!(
+        calls.tokens.forms(),
+        [
+            "grant_type=client_credentials&client_id=my+client&client_secret=s3cret%26%3D%2B&scope=a+b\
+          &audience=https%3A%2F%2Fapi.example.com%2F"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn routes_with_the_same_set_of_scopes_share_a_token() {
+    let sandbox = Rig::start().await.sandbox;
+    for (path, scopes) in [("/one", "a b"), ("/two", "b a b"), ("/three", "a")] {
+        let endpoint = tower_partner_auth::sandbox::Endpoint::new(Method::GET, path, scopes);
+        sandbox.add_endpoint(endpoint).unwrap();
+    }
+    let auth = layer(&sandbox, |builder| {
+        let route = |path: &str, scopes: &str| {
+            Route::new(Method::GET, format!("{}{path}", sandbox.origin()), scopes.to_owned())
+        };
+        builder.routes([route("/one", "a b"), route("/two", "b a b"), route("/three", "a")])
+    });
+    let rig = Rig { sandbox, auth };
+    for path in ["/one", "/two", "/three", "/one"] {
+        assert_eq!(rig.get(path).await.status(), StatusCode::OK);
+    }
+    assert_eq!(rig.sandbox.token_requests_for(&scope("a b")), 1);
+    assert_eq!(rig.sandbox.token_requests_for(&scope("a")), 1);
+}
+
+fn request() -> Request<Full<Bytes>> {
+    Request::get(API).body(Full::new(Bytes::new())).unwrap()
+}
+
+fn with_source<S, F>(source: S) -> PartnerAuthLayer
+where
+    S: Fn(TokenRequest) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<TokenResponse, TokenError>> + Send + 'static,
+{
+    PartnerAuthLayer::builder(ClientCredentials::new("id", "secret"))
+        .token_url("https://accounts.example.com/oauth/token")
+        .route(Route::any("https://api.example.com/v1/{id}", "read"))
+        .token_source(service_fn(source))
+        .build()
+        .unwrap()
+}
+
+async fn call(auth: &PartnerAuthLayer) -> Result<(), Error<Infallible>> {
+    let api = service_fn(|_: Request<ReplayBody<Full<Bytes>>>| async { Ok(Response::new(())) });
+    auth.layer(api).oneshot(request()).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_source_that_panics_fails_its_waiters_and_the_next_call_starts_another() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let auth = with_source({
+        let calls = Arc::clone(&calls);
+        move |_| {
+            let number = calls.fetch_add(1, Ordering::SeqCst);
+            async move {
+                assert!(number > 0, "the first call panics");
+                TokenResponse::new("token")
+            }
+        }
+    });
+    assert_eq!(kind(call(&auth).await), TokenErrorKind::Aborted);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    call(&auth).await.unwrap();
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_layer_outlives_the_runtime_of_its_flight() {
+    let auth = with_source(|_| async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        TokenResponse::new("token")
+    });
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let first = runtime();
+    let given_up =
+        first.block_on(async { tokio::time::timeout(Duration::from_millis(5), call(&auth)).await });
+    assert!(given_up.is_err());
+    drop(first);
+    runtime().block_on(async {
+        // The dead flight counts as a failure: at most half a second of back-off.
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        call(&auth).await.unwrap();
+    });
+}
+
+#[test]
+fn without_a_runtime_a_call_fails_and_nothing_is_stuck() {
+    let auth = with_source(|_| async { TokenResponse::new("token") });
+    let result = tokio_test::task::spawn(call(&auth)).poll();
+    let std::task::Poll::Ready(result) = result else { panic!("not ready") };
+    assert_eq!(kind(result), TokenErrorKind::NoRuntime);
+}
+
+#[tokio::test]
+async fn nothing_runs_after_the_last_clone_of_the_layer_is_dropped() {
+    struct Flying(Arc<AtomicBool>);
+    impl Drop for Flying {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+    let ended = Arc::new(AtomicBool::new(false));
+    let auth = with_source({
+        let ended = Arc::clone(&ended);
+        move |_| {
+            let flying = Flying(Arc::clone(&ended));
+            async move {
+                let _flying = flying;
+                std::future::pending().await
+            }
+        }
+    });
+    assert!(tokio::time::timeout(Duration::from_millis(10), call(&auth)).await.is_err());
+    assert!(!ended.load(Ordering::SeqCst), "the flight goes on while there is a layer");
+    drop(auth);
+    while !ended.load(Ordering::SeqCst) {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_chosen_scope_gets_a_token_of_its_own() {
+    let rig = Rig::start().await;
+    let mut request = rig.request(Method::GET, MERCHANT, "");
+    let chosen = "refer_merchant read_merchant_reseller";
+    request.extensions_mut().insert(RequestAuth::scope(chosen).unwrap());
+    assert_eq!(rig.send(request).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(rig.sandbox.token_requests_for(&scope(chosen)), 1);
+    assert_eq!(rig.sandbox.token_requests(), 1);
+}
