@@ -10,8 +10,9 @@ use http::uri::Authority;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Origin {
     https: bool,
-    host: Box<str>,
-    port: u16,
+    /// `host:port`, and `host` alone where the port is the scheme's own: how a URI may name it.
+    with_port: Box<str>,
+    bare: Option<Box<str>>,
 }
 
 impl Origin {
@@ -46,7 +47,8 @@ impl Origin {
                     .to_owned(),
             );
         }
-        Ok(Self { https, host: host.into(), port })
+        let bare = (port == default_port(https)).then(|| host.as_str().into());
+        Ok(Self { https, with_port: format!("{host}:{port}").into(), bare })
     }
 
     /// Whether `uri` is of this origin. Hosts compare without case; a URI with user information or
@@ -55,11 +57,15 @@ impl Origin {
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return false;
         };
-        let expected = if self.https { "https" } else { "http" };
-        scheme.eq_ignore_ascii_case(expected)
-            && authority.host().eq_ignore_ascii_case(&self.host)
-            && effective_port(authority, self.https) == Some(self.port)
-            && !authority.as_str().contains('@')
+        // The authority as a whole: no other text, with user information for one, can be the same.
+        let authority = authority.as_str();
+        let is = |name: &str| authority.eq_ignore_ascii_case(name);
+        scheme.eq_ignore_ascii_case(self.scheme())
+            && (self.bare.as_deref().is_some_and(is) || is(&self.with_port))
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.https { "https" } else { "http" }
     }
 }
 
@@ -90,12 +96,8 @@ fn is_loopback(host: &str) -> bool {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.https { "https" } else { "http" };
-        write!(f, "{scheme}://{}", self.host)?;
-        if self.port != default_port(self.https) {
-            write!(f, ":{}", self.port)?;
-        }
-        Ok(())
+        let authority = self.bare.as_ref().unwrap_or(&self.with_port);
+        write!(f, "{}://{authority}", self.scheme())
     }
 }
 
