@@ -21,7 +21,7 @@ use crate::grant::{
 };
 use crate::layer::PartnerAuthLayer;
 use crate::partner::Environment;
-use crate::route::{Conflict, Origin, Policy, Route, RouteTable, Template};
+use crate::route::{Conflict, Origin, Policy, Route, RouteTable, Template, shown};
 use crate::scope::Scope;
 use crate::service::{Auth, Guard, Shared, Slots};
 use crate::token::{Slot, SlotConfig};
@@ -177,7 +177,8 @@ impl Builder {
         self
     }
 
-    /// How long a request waits for a token. The fetch goes on without it. Default: 30 seconds.
+    /// How long a request waits for tokens, from its first wait on. The fetch goes on without it.
+    /// Default: 30 seconds.
     pub fn wait_limit(mut self, limit: Duration) -> Self {
         self.wait_limit = limit;
         self
@@ -269,8 +270,7 @@ impl Builder {
                 "there is no token URL: set token_url(\"https://…/oauth/token\") or an environment(…)".to_owned(),
             ));
         };
-        // Its query may hold a key: name it without.
-        let name = url.split(['?', '#']).next().unwrap_or_default();
+        let name = shown(url);
         let bad = |clause: String| bad(format!("the token URL {name:?} {clause}"));
         if url.contains('#') {
             return Err(bad("has a fragment, which RFC 6749 §3.2 forbids: remove it".to_owned()));
@@ -279,13 +279,6 @@ impl Builder {
             return Err(bad("is not absolute: write it as https://host/path".to_owned()));
         };
         let authority = rest.split(['/', '?']).next().unwrap_or_default();
-        // A URL that holds a password must not be repeated in an error.
-        if authority.contains('@') {
-            return Err(Problem::new(
-                ProblemKind::TokenUrl,
-                "the token URL has user information before its host: remove it, the credentials are sent in the body",
-            ));
-        }
         Origin::parse(scheme, authority).map_err(bad)?;
         url.parse().map_err(|_| bad("is not a valid URL".to_owned()))
     }

@@ -60,14 +60,18 @@ impl AsRef<[u8]> for Wiped {
 }
 
 /// The members of RFC 6749 §5.1 and §5.2 in one: servers send errors with status 200 as well.
-/// Unknown members are ignored (RFC 6749 §5.1).
+/// Unknown members are ignored (RFC 6749 §5.1), and each is read only where it is needed: one that is
+/// mistyped must not hide another's error code.
 #[derive(Deserialize)]
 struct Answer<'a> {
-    access_token: Option<Zeroizing<String>>,
-    token_type: Option<String>,
+    #[serde(borrow)]
+    access_token: Option<&'a RawValue>,
+    #[serde(borrow)]
+    token_type: Option<&'a RawValue>,
     #[serde(borrow)]
     expires_in: Option<&'a RawValue>,
-    scope: Option<String>,
+    #[serde(borrow)]
+    scope: Option<&'a RawValue>,
     #[serde(borrow)]
     created_at: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -86,40 +90,46 @@ pub(crate) fn decode(
     if status.is_redirection() {
         return fail(TokenErrorKind::Redirected);
     }
-    let answer: Result<Answer<'_>, _> = serde_json::from_slice(body);
-    if let Ok(Answer { error: Some(error), retry_after, .. }) = &answer {
+    // The parse error is not kept: it may quote the answer.
+    let answer: Option<Answer<'_>> = serde_json::from_slice(body).ok();
+    let in_body = answer.as_ref().and_then(|answer| seconds(answer.retry_after?.get()));
+    let retry_after = retry_after_header(headers).or(in_body);
+    if let Some(error) = answer.as_ref().and_then(|answer| answer.error) {
         // A code that is not a string is an unknown code.
-        let code: String = serde_json::from_str(error.get()).unwrap_or_default();
-        let in_body = retry_after.and_then(|raw| seconds(raw.get()));
-        return Err(TokenError::error_response(&code)
-            .with_status(status)
-            .with_retry_after(retry_after_header(headers).or(in_body)));
+        let code = string(error).unwrap_or_default();
+        let error = TokenError::error_response(&code).with_status(status);
+        return Err(error.with_retry_after(retry_after));
     }
     if !status.is_success() {
-        return Err(TokenError::new(TokenErrorKind::Status)
-            .with_status(status)
-            .with_retry_after(retry_after_header(headers)));
+        let error = TokenError::new(TokenErrorKind::Status).with_status(status);
+        return Err(error.with_retry_after(retry_after));
     }
-    // The parse error is not kept: it may quote the answer.
-    let Ok(answer) = answer else {
+    let Some(answer) = answer else {
         return fail(TokenErrorKind::Malformed);
     };
-    let Some(mut access_token) = answer.access_token else {
+    let Some(access_token) = answer.access_token else {
         return fail(TokenErrorKind::MissingToken);
     };
     // RFC 6749 §7.1: a token of a type that is not understood must not be used.
-    if !answer.token_type.is_some_and(|kind| kind.eq_ignore_ascii_case("bearer")) {
+    let token_type = answer.token_type.and_then(string);
+    if !token_type.is_some_and(|kind| kind.eq_ignore_ascii_case("bearer")) {
         return fail(TokenErrorKind::TokenType);
     }
-    let mut response = TokenResponse::new(std::mem::take(&mut *access_token))
-        .map_err(|error| error.with_status(status))?;
+    let Some(access_token) = string(access_token) else {
+        return fail(TokenErrorKind::Malformed);
+    };
+    let mut response =
+        TokenResponse::new(access_token).map_err(|error| error.with_status(status))?;
     if let Some(raw) = answer.expires_in {
         let Some(life) = seconds(raw.get()) else {
             return fail(TokenErrorKind::InvalidLifetime);
         };
         response = response.with_expires_in(life);
     }
-    if let Some(text) = answer.scope {
+    if let Some(raw) = answer.scope {
+        let Some(text) = string(raw) else {
+            return fail(TokenErrorKind::Malformed);
+        };
         // What cannot be read as a scope grants nothing.
         let granted = Scope::parse(&text).unwrap_or_else(|_| Scope::none());
         response = response.with_scope(granted);
@@ -128,6 +138,10 @@ pub(crate) fn decode(
         response = response.with_created_at(created_at);
     }
     Ok(response)
+}
+
+fn string(json: &RawValue) -> Option<String> {
+    serde_json::from_str(json.get()).ok()
 }
 
 /// A JSON value that means a number of seconds from zero up: an integer of any length, a float, or
@@ -275,6 +289,16 @@ mod tests {
     }
 
     #[test]
+    fn a_mistyped_member_hides_no_error_code() {
+        let error = answer(401, r#"{"error":"rate_limit_exceeded","scope":[],"token_type":5}"#);
+        assert_eq!(error.unwrap_err().code(), Some("rate_limit_exceeded"));
+        assert_eq!(
+            kind(200, r#"{"access_token":"t","token_type":"Bearer","scope":[]}"#),
+            TokenErrorKind::Malformed
+        );
+    }
+
+    #[test]
     fn a_scope_that_cannot_be_read_grants_nothing() {
         let response =
             answer(200, r#"{"access_token":"t","token_type":"Bearer","scope":""}"#).unwrap();
@@ -327,6 +351,7 @@ mod tests {
         let body = r#"{"error":"rate_limit_exceeded","retry_after":60}"#;
         assert_eq!(retry_after(&[], body), seconds(60));
         assert_eq!(retry_after(&[("retry-after", "7")], body), seconds(7));
+        assert_eq!(retry_after(&[], r#"{"retry_after":60}"#), seconds(60));
         assert_eq!(retry_after(&[], r#"{"error":"server_error","retry_after":"x"}"#), None);
     }
 }

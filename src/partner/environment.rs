@@ -1,13 +1,15 @@
 //! Where the partner API is.
 
-use crate::route::Route;
+use std::fmt;
+
+use crate::route::{Route, shown};
 
 use super::use_cases::{Host, USE_CASES, UseCase};
 
 /// The partner API's token URL, hosts and routes, for one of its environments.
 ///
 /// Credentials of one environment do not work in another; switch both together.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Environment {
     token_url: String,
     partner: Vec<String>,
@@ -80,5 +82,18 @@ impl Environment {
             })
         };
         USE_CASES.iter().flat_map(at)
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all =
+            |origins: &[String]| origins.iter().map(|origin| shown(origin)).collect::<Vec<_>>();
+        f.debug_struct("Environment")
+            .field("token_url", &shown(&self.token_url))
+            .field("partner", &all(&self.partner))
+            .field("one_api", &all(&self.one_api))
+            .field("onboarding", &all(&self.onboarding))
+            .finish()
     }
 }

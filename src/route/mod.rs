@@ -16,7 +16,7 @@ use http::{HeaderMap, Method, StatusCode};
 use crate::challenge::Verdict;
 use crate::scope::{InvalidScope, Scope};
 
-pub(crate) use origin::Origin;
+pub(crate) use origin::{Origin, shown};
 pub(crate) use table::{Conflict, RouteTable};
 pub(crate) use template::Template;
 
@@ -114,6 +114,10 @@ impl Route {
     /// The header that carries the token. Default: `Authorization`.
     ///
     /// A request that already has this header goes through untouched.
+    ///
+    /// An inner client that follows redirects by itself may carry a header of your own on to another
+    /// host, where it would strip `Authorization`: let it follow none, and put a redirect-following
+    /// layer around this one.
     pub fn header(mut self, name: HeaderName) -> Self {
         self.policy.header = name;
         self
@@ -201,7 +205,7 @@ impl Classifier {
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let method = self.method.as_ref().map_or("any", Method::as_str);
-        write!(f, "{method} {}", self.url)
+        write!(f, "{method} {}", shown(&self.url))
     }
 }
 
@@ -209,7 +213,7 @@ impl fmt::Debug for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Route")
             .field("method", &self.method)
-            .field("url", &self.url)
+            .field("url", &shown(&self.url))
             .field("scope", &self.scope)
             .field("policy", &self.policy)
             .finish()

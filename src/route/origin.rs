@@ -82,6 +82,17 @@ fn default_port(https: bool) -> u16 {
     if https { 443 } else { 80 }
 }
 
+/// A URL as it may be shown: without user information, query and fragment, any of which may hold a
+/// password or a key.
+pub(crate) fn shown(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let separator = if scheme.is_empty() { "" } else { "://" };
+    format!("{scheme}{separator}{host}{path}")
+}
+
 /// Whether a host is this machine: `localhost` (RFC 6761 §6.3), `127.0.0.0/8` or `[::1]`.
 fn is_loopback(host: &str) -> bool {
     if host.eq_ignore_ascii_case("localhost") {
@@ -133,6 +144,7 @@ mod tests {
             "https://a.example@evil.test/x",
             "https://user@a.example/x",
             "https://user:pw@a.example/x",
+            "https://user@a.example:443/x",
             "/x",
         ] {
             assert!(!matches("https://a.example", other), "{other}");
@@ -165,6 +177,19 @@ mod tests {
         ] {
             let error = Origin::parse(scheme, authority).unwrap_err();
             assert!(error.contains(says), "{scheme}://{authority}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_secret_in_a_url_is_not_shown() {
+        for (url, text) in [
+            ("https://u:pw@a.example:8443/x?key=pw#pw", "https://a.example:8443/x"),
+            ("u:pw@a.example/x", "a.example/x"),
+            ("https://a@b@c/d@e", "https://c/d@e"),
+            ("https://u:pw@a.example?x", "https://a.example"),
+            ("", ""),
+        ] {
+            assert_eq!(shown(url), text);
         }
     }
 

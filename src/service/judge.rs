@@ -15,7 +15,7 @@ use crate::challenge::Verdict;
 use crate::error::TokenError;
 use crate::event::event;
 use crate::route::OnUnauthorized;
-use crate::token::{Acquired, Answer, NotRenewed, Presented, Renewal, Slot, Wait};
+use crate::token::{Acquired, Answer, NotRenewed, Patience, Presented, Renewal, Slot, Wait};
 
 /// Judges the responses to one request.
 pub(super) struct Judge {
@@ -23,6 +23,7 @@ pub(super) struct Judge {
     ticket: Ticket,
     /// Which token the request carried last.
     generation: u64,
+    patience: Patience,
     outcome: AuthOutcome,
 }
 
@@ -71,12 +72,19 @@ pub(super) enum Sentence<S, B, T> {
 
 impl Judge {
     pub(super) fn new(auth: Handle, ticket: Ticket) -> Self {
-        Self { auth, ticket, generation: 0, outcome: AuthOutcome::default() }
+        Self {
+            auth,
+            ticket,
+            generation: 0,
+            patience: Patience::default(),
+            outcome: AuthOutcome::default(),
+        }
     }
 
     /// The token to send a message with.
-    pub(super) fn acquire(&self) -> Acquired {
-        self.slot().acquire(self.scheme())
+    pub(super) fn acquire(&mut self) -> Acquired {
+        let Self { auth, ticket, patience, .. } = self;
+        auth.slot(ticket).acquire(auth.guard(ticket).scheme(), patience)
     }
 
     fn slot(&self) -> &Arc<Slot> {
@@ -144,13 +152,13 @@ impl Judge {
             Verdict::Accepted => self.finish(response),
             Verdict::InsufficientScope => self.reject(response, Rejection::InsufficientScope),
             Verdict::TokenRejected if self.outcome.replayed() => {
-                guard.memory().remember(self.generation);
+                guard.memory().remember(self.slot().id(), self.generation);
                 self.reject(response, Rejection::FreshTokenRejected)
             }
             Verdict::TokenRejected if guard.on_unauthorized() == OnUnauthorized::Leave => {
                 self.reject(response, Rejection::Policy)
             }
-            Verdict::TokenRejected if guard.memory().is_futile(self.generation) => {
+            Verdict::TokenRejected if self.is_futile() => {
                 self.reject(response, Rejection::RecentlyInVain)
             }
             Verdict::TokenRejected => match again {
@@ -161,7 +169,7 @@ impl Judge {
     }
 
     fn renew<S, B, R>(
-        self,
+        mut self,
         response: Response<R>,
         again: Again<S, B>,
     ) -> Sentence<S, B, Response<R>> {
@@ -175,7 +183,9 @@ impl Judge {
                 return self.renew_behind(response, Rejection::BodyFailed);
             }
         };
-        let renewal = self.slot().renew(self.generation, self.scheme());
+        let Self { auth, ticket, generation, patience, .. } = &mut self;
+        let scheme = auth.guard(ticket).scheme();
+        let renewal = auth.slot(ticket).renew(*generation, scheme, patience);
         let rejected = Rejected { judge: self, response, service, head, body };
         match renewal {
             Renewal::Ready(token) => rejected.resolve(token),
@@ -189,11 +199,17 @@ impl Judge {
         response: Response<R>,
         why: Rejection,
     ) -> Sentence<S, B, Response<R>> {
-        self.slot().renew_behind(self.generation);
-        // The next token is as good as any can be. If it is rejected as well, the route has reasons
-        // of its own.
-        self.auth.guard(&self.ticket).memory().remember(self.generation + 1);
+        let memory = self.auth.guard(&self.ticket).memory();
+        if memory.should_renew_behind(self.slot().id(), self.generation) {
+            self.slot().renew_behind(self.generation);
+        }
         self.reject(response, why)
+    }
+
+    fn is_futile(&self) -> bool {
+        let slot = self.slot();
+        let memory = self.auth.guard(&self.ticket).memory();
+        memory.is_futile(slot.id(), self.generation, slot.generation())
     }
 
     fn reject<S, B, R>(
@@ -238,7 +254,8 @@ impl<S, B, R> Rejected<S, B, Response<R>> {
                 Sentence::Replay(token, Unsent { judge, service, message })
             }
             Err(NotRenewed::SameToken) => {
-                judge.auth.guard(&judge.ticket).memory().remember(judge.generation);
+                let memory = judge.auth.guard(&judge.ticket).memory();
+                memory.remember(judge.slot().id(), judge.generation);
                 judge.reject(response, Rejection::SameToken)
             }
             Err(NotRenewed::Failed(error)) => {

@@ -123,7 +123,7 @@ where
             }
             Err(error) => return ResponseFuture::refused(error.into()),
         };
-        let judge = Judge::new(Arc::clone(auth), ticket);
+        let mut judge = Judge::new(Arc::clone(auth), ticket);
         match judge.acquire() {
             Acquired::Ready(Ok(token)) => {
                 let (response, judge) = judge.send(&mut self.inner, Message::First(request), token);

@@ -73,10 +73,11 @@ impl AccessToken {
         self.attention.is_past(now)
     }
 
-    /// Puts the next look off until `then`, but not beyond the hard edge.
+    /// Puts the next look off until `then`, but not beyond the hard edge; before the soft edge there
+    /// is nothing to look at.
     pub(super) fn look_again_at(&self, then: Instant) {
         if let Some(lifetime) = &self.lifetime {
-            self.attention.set(then.min(lifetime.hard));
+            self.attention.set(then.max(lifetime.soft).min(lifetime.hard));
         }
     }
 

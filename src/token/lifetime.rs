@@ -10,6 +10,9 @@ use tokio::time::Instant;
 /// one fetch a second instead of one a request.
 const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 
+/// The longest life that is told apart from this one. It keeps sums of instants from overflowing.
+const LONGEST_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
 const LONGEST_SOFT_WINDOW: Duration = Duration::from_secs(60 * 60);
 const LONGEST_HARD_WINDOW: Duration = Duration::from_secs(30);
 
@@ -57,12 +60,18 @@ pub(crate) enum Decision {
     Fail,
 }
 
+/// How long a token is used: as long as it lives, and no longer than its maximum age. `None`: until
+/// it is rejected.
+pub(crate) fn life(expires_in: Option<Duration>, max_age: Option<Duration>) -> Option<Duration> {
+    [expires_in.map(|life| life.max(SHORTEST_LIFE)), max_age].into_iter().flatten().min()
+}
+
 impl Lifetime {
     /// The edges of a token that lives `life` from `requested` on, the instant before its request
     /// was sent. `jitter`, from 0 up to 1, moves the soft edge later by up to a quarter of its
     /// window, so that the processes of a fleet do not renew as one.
     pub(crate) fn new(requested: Instant, life: Duration, jitter: f64) -> Self {
-        let life = life.max(SHORTEST_LIFE);
+        let life = life.min(LONGEST_LIFE);
         let soft_window =
             (life / 2).min(LONGEST_SOFT_WINDOW).mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 4.0);
         let hard_window = (life / 10).min(LONGEST_HARD_WINDOW);
@@ -124,7 +133,8 @@ mod tests {
     #[test]
     fn windows_are_shorter_than_the_life_and_in_order_for_every_life_and_jitter() {
         let start = Instant::now();
-        for life in (0..200).map(|n| Duration::from_millis(n * n * 50)) {
+        let lives = (1..200).map(|n| Duration::from_millis(n * n * 50));
+        for life in lives.chain([Duration::from_millis(1), Duration::MAX]) {
             for jitter in [0.0, 0.3, 0.999, 7.0, -1.0, f64::NAN] {
                 let jitter = if jitter.is_nan() { 0.5 } else { jitter };
                 let edges = Lifetime::new(start, life, jitter);
@@ -133,6 +143,16 @@ mod tests {
                 assert!(edges.hard < edges.deadline, "{life:?} {jitter}");
             }
         }
+    }
+
+    #[test]
+    fn a_life_of_nothing_is_a_second_and_a_maximum_age_is_kept_to() {
+        let seconds = |n| Some(Duration::from_secs(n));
+        assert_eq!(life(None, None), None);
+        assert_eq!(life(seconds(0), None), seconds(1));
+        assert_eq!(life(seconds(7200), seconds(60)), seconds(60));
+        assert_eq!(life(None, seconds(60)), seconds(60));
+        assert_eq!(life(seconds(0), Some(MILLISECOND)), Some(MILLISECOND));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! ledger, behind a mutex that only those take who find no token, or one that wants attention: they
 //! [`classify`] and act. The lock is never held across an await, a spawn or a send.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use tower::util::rng::{HasherRng, Rng};
 use super::access_token::{AccessToken, Presented};
 use super::backoff;
 use super::flight::{self, Answer, Flight, Wait};
-use super::lifetime::{Decision, Fetching, Lifetime, classify};
+use super::lifetime::{self, Decision, Fetching, Lifetime, classify};
+use super::patience::Patience;
 use crate::error::{TokenError, TokenErrorKind};
 use crate::event::event;
 use crate::grant::{TokenRequest, TokenResponse, TokenSource};
@@ -34,6 +36,7 @@ pub(crate) struct SlotConfig {
 
 /// The current token of one token request, and how to get the next.
 pub(crate) struct Slot {
+    id: u64,
     request: TokenRequest,
     config: Arc<SlotConfig>,
     current: ArcSwapOption<AccessToken>,
@@ -86,22 +89,34 @@ pub(crate) enum NotRenewed {
 
 impl Slot {
     pub(crate) fn new(request: TokenRequest, config: Arc<SlotConfig>) -> Self {
-        Self { request, config, current: ArcSwapOption::empty(), ledger: Mutex::default() }
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { id, request, config, current: ArcSwapOption::empty(), ledger: Mutex::default() }
+    }
+
+    /// No other slot's, ever: generations of two slots do not compare.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The generation of the current token; 0 if there is none.
+    pub(crate) fn generation(&self) -> u64 {
+        self.current.load().as_ref().map_or(0, |token| token.generation())
     }
 
     /// The token for a request, in the header form of `scheme`.
-    pub(crate) fn acquire(self: &Arc<Self>, scheme: usize) -> Acquired {
+    pub(crate) fn acquire(self: &Arc<Self>, scheme: usize, patience: &mut Patience) -> Acquired {
         let now = Instant::now();
         match &*self.current.load() {
             Some(token) if !token.needs_attention(now) => {
                 Acquired::Ready(Ok(token.present(scheme)))
             }
-            _ => self.decide(now, scheme),
+            _ => self.decide(now, scheme, patience),
         }
     }
 
     #[cold]
-    fn decide(self: &Arc<Self>, now: Instant, scheme: usize) -> Acquired {
+    fn decide(self: &Arc<Self>, now: Instant, scheme: usize, patience: &mut Patience) -> Acquired {
         let mut ledger = self.ledger();
         let current = self.current.load_full();
         let phase = current.as_ref().map(|token| token.phase(now));
@@ -117,7 +132,8 @@ impl Slot {
                 Acquired::Ready(Ok(token.present(scheme)))
             }
             (Decision::Join | Decision::Fetch, current) => {
-                let limit = self.wait_limit(current.as_deref(), now);
+                let patience = patience.left(self.config.wait_limit, now);
+                let limit = while_live(current.as_deref(), now).min(patience);
                 match self.join_or_launch(ledger, limit) {
                     Ok(wait) => Acquired::Pending(wait),
                     Err(error) => Acquired::Ready(Err(error)),
@@ -136,18 +152,23 @@ impl Slot {
         let now = Instant::now();
         let live = |token: &Arc<AccessToken>| token.is_live(now);
         let (token, error) = match answer {
-            Ok(token) => (Some(token), None),
-            Err(error) => (self.current.load_full(), Some(error)),
+            Ok(token) => (Some(token), TokenError::new(TokenErrorKind::Expired)),
+            Err(error) => (None, error),
         };
-        match token.filter(live) {
+        match token.filter(live).or_else(|| self.current.load_full().filter(live)) {
             Some(token) => Ok(token.present(scheme)),
-            None => Err(error.unwrap_or_else(|| self.error(TokenErrorKind::Expired))),
+            None => Err(error.with_scope(self.request.scope())),
         }
     }
 
     /// The token to replay with, after the one of `generation` was rejected. It stays current for
     /// other callers until a newer one is here.
-    pub(crate) fn renew(self: &Arc<Self>, generation: u64, scheme: usize) -> Renewal {
+    pub(crate) fn renew(
+        self: &Arc<Self>,
+        generation: u64,
+        scheme: usize,
+        patience: &mut Patience,
+    ) -> Renewal {
         let ledger = self.ledger();
         if let Some(newer) = self.newer_than(generation) {
             return Renewal::Ready(Ok(newer.present(scheme)));
@@ -157,7 +178,7 @@ impl Slot {
                 return Renewal::Ready(Err(NotRenewed::Failed(error)));
             }
         }
-        match self.join_or_launch(ledger, self.config.wait_limit) {
+        match self.join_or_launch(ledger, patience.left(self.config.wait_limit, Instant::now())) {
             Ok(wait) => Renewal::Pending(wait),
             Err(error) => Renewal::Ready(Err(NotRenewed::Failed(error))),
         }
@@ -185,6 +206,10 @@ impl Slot {
     ) -> Result<Presented, NotRenewed> {
         match (self.newer_than(generation), answer) {
             (Some(newer), _) => Ok(newer.present(scheme)),
+            // Newer, but it has had its day already.
+            (None, Ok(token)) if token.generation() > generation => {
+                Err(NotRenewed::Failed(self.error(TokenErrorKind::Expired)))
+            }
             (None, Ok(_)) => Err(NotRenewed::SameToken),
             (None, Err(error)) => Err(NotRenewed::Failed(error)),
         }
@@ -259,7 +284,7 @@ impl Slot {
             }
         }
         let requested = response.requested_at().unwrap_or(launched);
-        let life = [response.expires_in(), self.config.max_age].into_iter().flatten().min();
+        let life = lifetime::life(response.expires_in(), self.config.max_age);
         let lifetime = life.map(|life| Lifetime::new(requested, life, random()));
         let token = AccessToken::new(
             response.access_token(),
@@ -325,15 +350,6 @@ impl Slot {
         Ok(Wait::new(answer, limit, self.request.scope()))
     }
 
-    /// Who waits with a live token in hand stops in time to use it.
-    fn wait_limit(&self, current: Option<&AccessToken>, now: Instant) -> Duration {
-        let left = current
-            .and_then(AccessToken::lifetime)
-            .map(|lifetime| lifetime.deadline.saturating_duration_since(now))
-            .filter(|left| !left.is_zero());
-        left.map_or(self.config.wait_limit, |left| self.config.wait_limit.min(left / 2))
-    }
-
     fn error(&self, kind: TokenErrorKind) -> TokenError {
         TokenError::new(kind).with_scope(self.request.scope())
     }
@@ -342,6 +358,15 @@ impl Slot {
         // Nothing panics while it is held, but a poisoned lock must not end renewing either.
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How long a caller with a live token in hand waits for another: it stops in time to use it.
+fn while_live(current: Option<&AccessToken>, now: Instant) -> Duration {
+    let left = current
+        .and_then(AccessToken::lifetime)
+        .map(|lifetime| lifetime.deadline.saturating_duration_since(now))
+        .filter(|left| !left.is_zero());
+    left.map_or(FAR, |left| left / 2)
 }
 
 /// Farther than any token lives.
