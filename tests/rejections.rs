@@ -10,7 +10,7 @@ use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt};
 use tower_partner_auth::sandbox::{Answer, BodyEnd, Endpoint, ExpiresIn, RejectionStyle};
-use tower_partner_auth::{AuthOutcome, OnUnauthorized, Rejection, Route, Verdict};
+use tower_partner_auth::{AuthOutcome, OnUnauthorized, Rejection, RequestAuth, Route, Verdict};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_calls_that_meet_a_revoked_token_cost_one_fetch_and_end_as_fifty_200s() {
@@ -188,6 +188,8 @@ async fn renew_hands_the_401_out_and_renews_for_later_calls() {
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
         assert_eq!(rig.sandbox.api_requests(), tries, "never replayed");
         rig.sandbox.until(|sandbox| sandbox.token_requests() == 2).await;
+        // Long enough for the new token to be in its place before the next try.
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(rig.sandbox.token_requests(), 2, "three wrong passwords cost one fetch");
     assert_eq!(rig.send(rig.request(Method::POST, esign, "otp")).await.unwrap().status(), 200);
@@ -338,4 +340,67 @@ async fn the_answer_of_a_replay_is_whole() {
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let answer: serde_json::Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(answer["use_case"], "Get Merchant");
+}
+
+#[tokio::test]
+async fn rejections_during_a_slow_renewal_behind_share_it() {
+    let rig = Rig::start().await;
+    let esign = "/v3/merchants/1/agreements/2/esign";
+    rig.send(rig.request(Method::POST, esign, "otp")).await.unwrap();
+    rig.sandbox.script_api([Answer::status(401), Answer::status(401)]);
+    rig.sandbox.token_delay(Duration::from_millis(200));
+    for _ in 0..2 {
+        let response = rig.send(rig.request(Method::POST, esign, "otp")).await.unwrap();
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    }
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert_eq!(rig.sandbox.token_requests(), 2);
+}
+
+#[tokio::test]
+async fn rejections_while_the_token_server_asks_for_rest_cost_no_fetch_each() {
+    let rig = Rig::with(|builder| builder.token_retries(0)).await;
+    rig.get(MERCHANT).await;
+    rig.sandbox.revoke_all();
+    rig.sandbox.script_token([Answer::status(503).header("retry-after", "60")]);
+    for _ in 0..20 {
+        let response = rig.get(MERCHANT).await;
+        assert!(matches!(rejection(&response), Rejection::RenewalFailed(_)));
+    }
+    assert_eq!(rig.sandbox.token_requests(), 2);
+}
+
+#[tokio::test]
+async fn a_body_past_the_limit_takes_no_renewal_from_the_others() {
+    let rig = Rig::with(|builder| builder.replay_limit(1_000)).await;
+    rig.get(MERCHANT).await;
+    rig.sandbox.revoke_all();
+    rig.sandbox.token_delay(Duration::from_millis(200));
+    let long = rig.send(rig.request(Method::POST, MERCHANTS, vec![7; 2_000])).await.unwrap();
+    assert_eq!(long.status(), StatusCode::UNAUTHORIZED);
+    // While the renewal is under way: joined.
+    let short = rig.send(rig.request(Method::POST, MERCHANTS, "short")).await.unwrap();
+    assert_eq!(short.status(), StatusCode::OK);
+    assert_eq!(rig.sandbox.token_requests(), 2);
+    // And the token that it brought is renewed in its turn.
+    rig.sandbox.revoke_all();
+    let short = rig.send(rig.request(Method::POST, MERCHANTS, "short")).await.unwrap();
+    assert_eq!(short.status(), StatusCode::OK);
+    assert_eq!(rig.sandbox.token_requests(), 3);
+}
+
+#[tokio::test]
+async fn what_a_route_remembers_is_of_one_scope() {
+    let rig = Rig::start().await;
+    let chosen = |path: &str, scope: &str| {
+        let mut request = rig.request(Method::GET, path, "");
+        request.extensions_mut().insert(RequestAuth::scope(scope).unwrap());
+        rig.send(request)
+    };
+    rig.sandbox.script_api([Answer::status(401), Answer::status(401)]);
+    let response = chosen("/elsewhere", "refer_merchant").await.unwrap();
+    assert!(matches!(rejection(&response), Rejection::FreshTokenRejected));
+    rig.sandbox.script_api([Answer::status(401)]);
+    let response = chosen("/elsewhere", "read_payment_links").await.unwrap();
+    assert!(outcome(&response).is_some_and(AuthOutcome::replayed), "renewed and sent again");
 }

@@ -403,9 +403,14 @@ async fn nothing_runs_after_the_last_clone_of_the_layer_is_dropped() {
     assert!(tokio::time::timeout(Duration::from_millis(10), call(&auth)).await.is_err());
     assert!(!ended.load(Ordering::SeqCst), "the flight goes on while there is a layer");
     drop(auth);
-    while !ended.load(Ordering::SeqCst) {
-        tokio::task::yield_now().await;
-    }
+    let end = async {
+        while !ended.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), end)
+        .await
+        .expect("the flight ends with its layer");
 }
 
 #[tokio::test]
@@ -417,4 +422,65 @@ async fn a_chosen_scope_gets_a_token_of_its_own() {
     assert_eq!(rig.send(request).await.unwrap().status(), StatusCode::OK);
     assert_eq!(rig.sandbox.token_requests_for(&scope(chosen)), 1);
     assert_eq!(rig.sandbox.token_requests(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_the_hard_window_a_hanging_server_costs_no_call() {
+    let hour = 3_600 * SECOND;
+    let tokens = TokenServer::answering(grant("100")).then_after(hour, 200, grant("100"));
+    let calls = Scripted::new(tokens);
+    calls.call().await.unwrap();
+    tokio::time::sleep(92 * SECOND).await;
+    let start = tokio::time::Instant::now();
+    assert_eq!(calls.call().await.unwrap(), 200);
+    assert!(start.elapsed() < 8 * SECOND, "it stopped waiting while its token lived");
+    assert_eq!(calls.carried(), ["Bearer token-1"; 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_gives_the_same_token_until_its_end_is_not_hammered_and_then_goes_on() {
+    // The same string at every renewal, as a reusing server does; a new one after the end.
+    let same = r#"{"access_token":"same","token_type":"Bearer","expires_in":100}"#;
+    let calls = Scripted::new(TokenServer::answering(same));
+    calls.call().await.unwrap();
+    for _ in 0..1_000 {
+        tokio::time::sleep(Duration::from_millis(99)).await;
+        calls.call().await.unwrap();
+    }
+    assert!(calls.tokens.requests() < 20, "{} requests", calls.tokens.requests());
+    let before = calls.tokens.requests();
+    tokio::time::sleep(2 * SECOND).await;
+    calls.call().await.unwrap();
+    assert_eq!(calls.tokens.requests(), before + 1, "past its end, the token is asked for anew");
+    tokio::time::sleep(20 * SECOND).await;
+    calls.call().await.unwrap();
+    assert_eq!(calls.tokens.requests(), before + 1, "and has a life again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_expired_on_the_way_is_never_sent() {
+    let calls =
+        Scripted::with(TokenServer::default().then_after(3 * SECOND, 200, grant("2")), |b| {
+            b.token_retries(0)
+        });
+    assert_eq!(kind(calls.call().await), TokenErrorKind::Expired);
+    assert!(calls.carried().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_dies_while_the_service_gets_ready_is_not_sent() {
+    let calls = Scripted::new(TokenServer::answering(grant("1")));
+    assert_eq!(calls.call_after_readiness_of(5 * SECOND).await.unwrap(), 200);
+    assert_eq!(calls.carried(), ["Bearer token-2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lives_of_any_length_are_borne() {
+    let auth =
+        with_source(|_| async { Ok(TokenResponse::new("token")?.with_expires_in(Duration::MAX)) });
+    call(&auth).await.unwrap();
+    let aged = Scripted::with(TokenServer::answering(grant("null")), |builder| {
+        builder.max_token_age(Duration::MAX).wait_limit(Duration::MAX)
+    });
+    aged.call().await.unwrap();
 }

@@ -2,16 +2,19 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
+use tokio::time::Sleep;
 use tower::util::BoxCloneService;
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_partner_auth::{Builder, ClientCredentials, Error, PartnerAuthLayer, ReplayBody, Route};
 
 pub(crate) const TOKEN_URL: &str = "https://accounts.example.com/oauth/token";
@@ -97,6 +100,14 @@ impl Scripted {
 
     /// One call; the status if it was sent.
     pub(crate) async fn call(&self) -> Result<u16, Error<Infallible>> {
+        self.call_after_readiness_of(Duration::ZERO).await
+    }
+
+    /// One call through a service whose clones take `delay` to get ready.
+    pub(crate) async fn call_after_readiness_of(
+        &self,
+        delay: Duration,
+    ) -> Result<u16, Error<Infallible>> {
         let carried = Arc::clone(&self.carried);
         let api = service_fn(move |request: Request<ReplayBody<Full<Bytes>>>| {
             let credential = request.headers()[AUTHORIZATION].to_str().unwrap().to_owned();
@@ -104,12 +115,51 @@ impl Scripted {
             async { Ok::<_, Infallible>(Response::new(())) }
         });
         let request = Request::get(API).body(Full::new(Bytes::new())).unwrap();
-        let response = self.auth.layer(api).oneshot(request).await?;
+        let response = self.auth.layer(Slow::new(api, delay)).oneshot(request).await?;
         Ok(response.status().as_u16())
     }
 
     /// The credentials that the API has seen, in order.
     pub(crate) fn carried(&self) -> Vec<String> {
         self.carried.lock().unwrap().clone()
+    }
+}
+
+/// Gets ready only after a while, the first instance excepted.
+struct Slow<S> {
+    inner: S,
+    delay: Duration,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Slow<S> {
+    fn new(inner: S, delay: Duration) -> Self {
+        Self { inner, delay, pause: None }
+    }
+}
+
+impl<S: Clone> Clone for Slow<S> {
+    fn clone(&self) -> Self {
+        let pause = Some(Box::pin(tokio::time::sleep(self.delay)));
+        // A second time it is quick: the test is of one late instance.
+        Self { inner: self.inner.clone(), delay: self.delay / 1_000, pause }
+    }
+}
+
+impl<S: Service<R>, R> Service<R> for Slow<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        if let Some(pause) = &mut self.pause {
+            std::task::ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+        }
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: R) -> S::Future {
+        self.inner.call(request)
     }
 }
