@@ -1,0 +1,115 @@
+//! Routes, checked one by one and against each other.
+
+use http::HeaderValue;
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
+
+use crate::error::{Problem, ProblemKind};
+use crate::route::{Conflict, Origin, Policy, Route, RouteTable, Template};
+use crate::scope::Scope;
+
+/// The routes as they are checked and compiled, one rule each.
+#[derive(Default)]
+pub(super) struct Rules {
+    pub(super) table: RouteTable,
+    pub(super) list: Vec<Rule>,
+}
+
+pub(super) struct Rule {
+    name: String,
+    pub(super) scope: Scope,
+    pub(super) policy: Policy,
+    standing: Standing,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Given by the user.
+    Explicit,
+    /// A row of the environment.
+    Preset,
+}
+
+impl Rules {
+    pub(super) fn add(&mut self, route: &Route, standing: Standing, problems: &mut Vec<Problem>) {
+        let mut fault = |kind, clause: &str| {
+            problems.push(Problem::new(kind, format!("the route \"{route}\" {clause}")));
+        };
+        let place = place(&route.url).map_err(|clause| fault(ProblemKind::Route, &clause));
+        let policy =
+            check_policy(&route.policy).map_err(|clause| fault(ProblemKind::Route, &clause));
+        let scope = route
+            .scope
+            .as_ref()
+            .map_err(|error| fault(ProblemKind::Scope, &format!("has a bad scope: {error}")));
+        let (Ok((origin, template)), Ok(()), Ok(scope)) = (place, policy, scope) else {
+            return;
+        };
+        let index = self.list.len();
+        match self.table.insert(origin, route.method.clone(), &template, index) {
+            Ok(()) => self.list.push(Rule {
+                name: route.to_string(),
+                scope: scope.clone(),
+                policy: route.policy.clone(),
+                standing,
+            }),
+            Err(Conflict(index)) => {
+                let known = &self.list[index];
+                let same = known.scope == *scope && known.policy.agrees_with(&route.policy);
+                let overridden =
+                    standing == Standing::Preset && known.standing == Standing::Explicit;
+                if !same && !overridden {
+                    fault(
+                        ProblemKind::Conflict,
+                        &format!(
+                            "(scope {:?}) contradicts the route \"{}\" (scope {:?}): they match the same requests, remove one",
+                            scope.as_str(),
+                            known.name,
+                            known.scope.as_str(),
+                        ),
+                    );
+                }
+            }
+        }
+    }
+
+    /// The scheme words of all policies, the default one included, without duplicates.
+    pub(super) fn schemes(&self) -> Vec<String> {
+        let mut schemes = vec![Policy::default().scheme];
+        for rule in &self.list {
+            if !schemes.contains(&rule.policy.scheme) {
+                schemes.push(rule.policy.scheme.clone());
+            }
+        }
+        schemes
+    }
+}
+
+fn place(url: &str) -> Result<(Origin, Template), String> {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return Err("has no origin: write it as https://host/path".to_owned());
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let origin = Origin::parse(scheme, authority)?;
+    let template = Template::parse(if path.is_empty() { "/" } else { path })?;
+    Ok((origin, template))
+}
+
+fn check_policy(policy: &Policy) -> Result<(), String> {
+    // Headers by which connections and messages are framed.
+    let framing: [HeaderName; 6] =
+        [CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE];
+    if framing.contains(&policy.header) {
+        return Err(format!(
+            "cannot carry its token in the header {:?}: use another",
+            policy.header.as_str()
+        ));
+    }
+    let scheme = &policy.scheme;
+    if scheme.trim() != scheme || HeaderValue::from_str(scheme).is_err() {
+        return Err(format!(
+            "has the bad scheme {scheme:?}: use a word like \"Bearer\", without spaces around it, or \"\" for none"
+        ));
+    }
+    Ok(())
+}
