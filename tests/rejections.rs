@@ -2,15 +2,21 @@
 
 mod common;
 
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use common::*;
-use http::{Method, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use tower::{Layer, ServiceExt};
+use tower::{Layer, ServiceExt, service_fn};
 use tower_partner_auth::sandbox::{Answer, BodyEnd, Endpoint, ExpiresIn, RejectionStyle};
-use tower_partner_auth::{AuthOutcome, OnUnauthorized, Rejection, RequestAuth, Route, Verdict};
+use tower_partner_auth::{
+    AuthOutcome, ClientCredentials, OnUnauthorized, PartnerAuthLayer, Rejection, ReplayBody,
+    RequestAuth, Route, TokenRequest, TokenResponse, Verdict,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_calls_that_meet_a_revoked_token_cost_one_fetch_and_end_as_fifty_200s() {
@@ -187,7 +193,8 @@ async fn renew_hands_the_401_out_and_renews_for_later_calls() {
         let response = rig.send(rig.request(Method::POST, esign, "otp")).await.unwrap();
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
         assert_eq!(rig.sandbox.api_requests(), tries, "never replayed");
-        rig.sandbox.until(|sandbox| sandbox.token_requests() == 2).await;
+        let renewed = rig.sandbox.until(|sandbox| sandbox.token_requests() == 2);
+        tokio::time::timeout(Duration::from_secs(5), renewed).await.expect("one renewal");
         // Long enough for the new token to be in its place before the next try.
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -342,19 +349,40 @@ async fn the_answer_of_a_replay_is_whole() {
     assert_eq!(answer["use_case"], "Get Merchant");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn rejections_during_a_slow_renewal_behind_share_it() {
-    let rig = Rig::start().await;
-    let esign = "/v3/merchants/1/agreements/2/esign";
-    rig.send(rig.request(Method::POST, esign, "otp")).await.unwrap();
-    rig.sandbox.script_api([Answer::status(401), Answer::status(401)]);
-    rig.sandbox.token_delay(Duration::from_millis(200));
-    for _ in 0..2 {
-        let response = rig.send(rig.request(Method::POST, esign, "otp")).await.unwrap();
-        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    let (begun, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let source = service_fn({
+        let (begun, ended) = (Arc::clone(&begun), Arc::clone(&ended));
+        move |_: TokenRequest| {
+            let number = begun.fetch_add(1, Ordering::SeqCst);
+            let ended = Arc::clone(&ended);
+            async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                ended.fetch_add(1, Ordering::SeqCst);
+                TokenResponse::new(format!("token-{number}"))
+            }
+        }
+    });
+    let route =
+        Route::any("https://api.example.com/otp", "otp").on_unauthorized(OnUnauthorized::Renew);
+    let auth = PartnerAuthLayer::builder(ClientCredentials::new("id", "secret"))
+        .token_url("https://accounts.example.com/oauth/token")
+        .route(route)
+        .token_source(source)
+        .build()
+        .unwrap();
+    let api = service_fn(|_: Request<ReplayBody<String>>| async {
+        Ok::<_, Infallible>(Response::builder().status(401).body(()).unwrap())
+    });
+    for _ in 0..3 {
+        let request = Request::post("https://api.example.com/otp").body(String::new()).unwrap();
+        let response = auth.layer(api).oneshot(request).await.unwrap();
+        assert!(matches!(rejection(&response), Rejection::Policy));
     }
-    tokio::time::sleep(Duration::from_millis(400)).await;
-    assert_eq!(rig.sandbox.token_requests(), 2);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(begun.load(Ordering::SeqCst), 2, "the first token, and one renewal");
+    assert_eq!(ended.load(Ordering::SeqCst), 2, "none of them was given up");
 }
 
 #[tokio::test]
