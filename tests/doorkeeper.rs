@@ -293,3 +293,21 @@ async fn a_body_is_replayed_byte_for_byte() {
     let counts = server.counts().await;
     assert_eq!(counts.api_statuses, BTreeMap::from([(200, 2), (401, 1)]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Doorkeeper (Debian: ruby-doorkeeper ruby-activerecord puma ruby-sqlite3)"]
+async fn the_tour_works_here_as_well() {
+    // Given
+    let server = Doorkeeper::start(&[]);
+    // When
+    let tour = std::process::Command::new(env!("CARGO"))
+        .args(["run", "--quiet", "--all-features", "--example", "tour"])
+        .envs(server.tour_variables())
+        .output()
+        .unwrap();
+    // Then
+    let printed = String::from_utf8_lossy(&tour.stdout);
+    assert!(tour.status.success(), "{printed}{}", String::from_utf8_lossy(&tour.stderr));
+    let counts = server.counts().await;
+    assert_eq!(counts.api_statuses, BTreeMap::from([(200, USE_CASES.len())]));
+}

@@ -124,6 +124,16 @@ impl Doorkeeper {
         &self.origin
     }
 
+    /// The environment variables under which the tour finds this server.
+    pub(crate) fn tour_variables(&self) -> [(&'static str, String); 4] {
+        [
+            ("PARTNER_TOKEN_URL", format!("{}/oauth/token", self.origin())),
+            ("PARTNER_API_ORIGIN", self.origin().to_owned()),
+            ("PARTNER_CLIENT_ID", CLIENT_ID.to_owned()),
+            ("PARTNER_CLIENT_SECRET", CLIENT_SECRET.to_owned()),
+        ]
+    }
+
     /// A client that the server knows.
     pub(crate) fn client(&self) -> PartnerClient {
         self.client_with_secret(CLIENT_SECRET)
