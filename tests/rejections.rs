@@ -432,3 +432,22 @@ async fn what_a_route_remembers_is_of_one_scope() {
     let response = chosen("/elsewhere", "read_payment_links").await.unwrap();
     assert!(outcome(&response).is_some_and(AuthOutcome::replayed), "renewed and sent again");
 }
+
+#[tokio::test]
+async fn a_rejected_token_serves_other_routes_while_it_is_renewed() {
+    let rig = Rig::start().await;
+    rig.get(MERCHANT).await;
+    rig.sandbox.token_delay(Duration::from_secs(2));
+    rig.sandbox.script_endpoint(Method::GET, MERCHANT_TEMPLATE, [Answer::status(401)]);
+    let rejected =
+        tokio::spawn(rig.auth.layer(hyper()).oneshot(rig.request(Method::GET, MERCHANT, "")));
+    rig.sandbox.until(|sandbox| sandbox.token_requests() == 2).await;
+
+    let other = rig.send(rig.request(Method::POST, MERCHANTS, "")).await.unwrap();
+
+    assert_eq!(other.status(), StatusCode::OK);
+    assert!(outcome(&other).is_none(), "neither waited nor replayed");
+    assert!(!rejected.is_finished(), "the renewal is under way yet");
+    assert_eq!(rejected.await.unwrap().unwrap().status(), StatusCode::OK);
+    assert_eq!(rig.sandbox.token_requests(), 2);
+}

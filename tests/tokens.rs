@@ -487,3 +487,11 @@ async fn lives_of_any_length_are_borne() {
     });
     aged.call().await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn without_traffic_nothing_is_renewed() {
+    let calls = Scripted::new(TokenServer::answering(grant("100")));
+    calls.call().await.unwrap();
+    tokio::time::sleep(10_000 * SECOND).await;
+    assert_eq!(calls.tokens.requests(), 1);
+}

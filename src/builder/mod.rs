@@ -225,8 +225,8 @@ impl Builder {
         for route in &self.routes {
             rules.add(route, Standing::Explicit, &mut problems);
         }
-        for route in self.environment.iter().flat_map(Environment::routes) {
-            rules.add(&route, Standing::Preset, &mut problems);
+        if let Some(environment) = &self.environment {
+            rules.add_environment(environment, &mut problems);
         }
         let source = self.source().map_err(|problem| problems.push(problem)).ok();
         let (Some(endpoint), Some(source), true) = (endpoint, source, problems.is_empty()) else {

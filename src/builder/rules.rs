@@ -4,7 +4,8 @@ use http::HeaderValue;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
 
 use crate::error::{Problem, ProblemKind};
-use crate::route::{Conflict, Origin, Policy, Route, RouteTable, Template};
+use crate::partner::Environment;
+use crate::route::{Conflict, Origin, Policy, Route, RouteTable, Template, shown};
 use crate::scope::Scope;
 
 /// The routes as they are checked and compiled, one rule each.
@@ -30,6 +31,25 @@ pub(super) enum Standing {
 }
 
 impl Rules {
+    /// Adds the environment's routes. A bad origin is one problem, however many routes are on it.
+    pub(super) fn add_environment(
+        &mut self,
+        environment: &Environment,
+        problems: &mut Vec<Problem>,
+    ) {
+        let mut good = true;
+        for origin in environment.all_origins() {
+            if let Err(clause) = place(origin) {
+                let message = format!("the environment's origin \"{}\" {clause}", shown(origin));
+                problems.push(Problem::new(ProblemKind::Route, message));
+                good = false;
+            }
+        }
+        for route in environment.routes().filter(|_| good) {
+            self.add(&route, Standing::Preset, problems);
+        }
+    }
+
     pub(super) fn add(&mut self, route: &Route, standing: Standing, problems: &mut Vec<Problem>) {
         let mut fault = |kind, clause: &str| {
             problems.push(Problem::new(kind, format!("the route \"{route}\" {clause}")));

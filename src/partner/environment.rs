@@ -1,5 +1,6 @@
 //! Where the partner API is.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::route::{Route, shown};
@@ -71,6 +72,12 @@ impl Environment {
             Host::OneApi => &self.one_api,
             Host::Onboarding => &self.onboarding,
         }
+    }
+
+    /// Every origin of it, once.
+    pub(crate) fn all_origins(&self) -> BTreeSet<&str> {
+        let hosts = [&self.partner, &self.one_api, &self.onboarding];
+        hosts.into_iter().flatten().map(String::as_str).collect()
     }
 
     /// The routes of all use cases, on every origin that serves them.
