@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use crate::error::{Problem, ProblemKind};
+
 /// A client id and its secret (RFC 6749 §2.3.1).
 ///
 /// Cheap to clone. The secret is never in a `Debug` output and its memory is wiped when the last
@@ -38,13 +40,14 @@ impl ClientCredentials {
         &self.secret
     }
 
-    /// What is wrong with the pair, one sentence per fault, naming no part of the secret.
-    pub(crate) fn faults(&self) -> Vec<String> {
+    /// What is wrong with the pair, one problem per fault, naming no part of the secret.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
         let fields = [("client id", self.client_id()), ("client secret", self.client_secret())];
-        fields
-            .into_iter()
-            .filter_map(|(name, value)| Some(format!("the {name} {}", fault(value)?)))
-            .collect()
+        let problem = |(name, value)| {
+            let message = format!("the {name} {}", fault(value)?);
+            Some(Problem::new(ProblemKind::Credentials, message))
+        };
+        fields.into_iter().filter_map(problem).collect()
     }
 }
 
@@ -79,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_name_the_field_and_not_its_value() {
+    fn problems_name_the_field_and_not_its_value() {
         for (id, secret, field) in [
             ("", "s3cret", "client id"),
             ("id\u{7}", "s3cret", "client id"),
@@ -88,11 +91,12 @@ mod tests {
             ("id", "s3c\u{0}ret", "client secret"),
             ("id", "s3crét", "client secret"),
         ] {
-            let faults = ClientCredentials::new(id, secret).faults();
-            assert_eq!(faults.len(), 1, "{id:?} {secret:?}");
-            assert!(faults[0].contains(field), "{faults:?}");
-            assert!(!faults[0].contains("s3c"), "{faults:?}");
+            let problems = ClientCredentials::new(id, secret).problems();
+            assert_eq!(problems.len(), 1, "{id:?} {secret:?}");
+            let message = problems[0].to_string();
+            assert!(message.contains(field), "{message}");
+            assert!(!message.contains("s3c"), "{message}");
         }
-        assert!(ClientCredentials::new("id", "s3cret").faults().is_empty());
+        assert!(ClientCredentials::new("id", "s3cret").problems().is_empty());
     }
 }

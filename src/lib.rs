@@ -9,6 +9,7 @@ mod error;
 mod event;
 mod grant;
 mod layer;
+mod operator;
 pub mod partner;
 mod route;
 #[cfg(feature = "sandbox")]
@@ -27,7 +28,9 @@ pub use error::{
 };
 pub use grant::{ClientCredentialsGrant, TokenRequest, TokenResponse};
 pub use layer::PartnerAuthLayer;
+pub use operator::{Prewarmed, Status};
 pub use partner::Environment;
 pub use route::{OnUnauthorized, Route};
 pub use scope::{InvalidScope, Scope};
 pub use service::{AuthOutcome, PartnerAuth, Rejection, RequestAuth, ResponseFuture};
+pub use token::{FetchOutcome, LastFetch, TokenState, TokenStatus};

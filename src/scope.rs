@@ -6,6 +6,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use serde::{Serialize, Serializer};
+
 /// A set of OAuth2 scopes, as a token request asks for it.
 ///
 /// A scope is a *set* of scope tokens (RFC 6749 §3.3): order and duplicates do not matter, so
@@ -123,6 +125,13 @@ impl From<&Scope> for Scope {
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.canonical)
+    }
+}
+
+/// As the canonical text.
+impl Serialize for Scope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.canonical)
     }
 }
 

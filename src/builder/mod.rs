@@ -4,9 +4,10 @@
 mod rules;
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response, Uri};
 use http_body::Body;
@@ -23,9 +24,8 @@ use crate::grant::{
 use crate::layer::PartnerAuthLayer;
 use crate::partner::Environment;
 use crate::route::{Origin, Policy, Route, shown};
-use crate::scope::Scope;
 use crate::service::{Auth, Guard, Shared, Slots};
-use crate::token::{Slot, SlotConfig};
+use crate::token::SlotConfig;
 
 use rules::{Rules, Standing};
 
@@ -62,6 +62,7 @@ pub struct Builder {
     timeouts: Timeouts,
     wait_limit: Duration,
     max_token_age: Option<Duration>,
+    keep_warm: bool,
     replay_limit: usize,
 }
 
@@ -89,6 +90,7 @@ impl Builder {
             },
             wait_limit: DEFAULT_WAIT_LIMIT,
             max_token_age: None,
+            keep_warm: false,
             replay_limit: DEFAULT_REPLAY_LIMIT,
         }
     }
@@ -194,6 +196,17 @@ impl Builder {
         self
     }
 
+    /// Renews the tokens of the routes without traffic, as long as the layer lives. Default: a token
+    /// that nobody uses is let go, and the next call waits for another.
+    ///
+    /// A token is kept warm from its first fetch on, so that, together with
+    /// [`prewarm`](PartnerAuthLayer::prewarm), no call ever waits. Tokens of scopes that requests
+    /// [chose](crate::RequestAuth::scope), beside the routes', are let go as ever.
+    pub fn keep_warm(mut self) -> Self {
+        self.keep_warm = true;
+        self
+    }
+
     /// How many bytes of a request body are remembered for a replay. A longer body is sent as ever,
     /// but a 401 that comes later cannot be replayed. Default: 64 KiB. A route may have
     /// [its own](Route::replay_limit).
@@ -212,10 +225,7 @@ impl Builder {
     /// origin, plain http, a bad scope, or in contradiction to another; a limit of zero; no HTTP
     /// client, where the feature `rustls` is off and none was given.
     pub fn build(self) -> Result<PartnerAuthLayer, BuildError> {
-        let mut problems = Vec::new();
-        for fault in self.credentials.faults() {
-            problems.push(Problem::new(ProblemKind::Credentials, fault));
-        }
+        let mut problems = self.credentials.problems();
         let endpoint = self.endpoint().map_err(|problem| problems.push(problem)).ok();
         problems.extend(self.parameter_faults());
         problems.extend(self.limit_faults());
@@ -234,23 +244,16 @@ impl Builder {
         };
 
         let schemes = rules.schemes();
-        let config = Arc::new(SlotConfig {
-            schemes: schemes.clone(),
+        let config = SlotConfig {
+            schemes: schemes.as_slice().into(),
             source: Mutex::new(source),
+            endpoint,
+            credentials: ArcSwap::from_pointee(self.credentials),
+            parameters: self.parameters.into(),
             wait_limit: self.wait_limit,
             max_age: self.max_token_age,
-        });
-        let credentials = self.credentials;
-        let parameters: Arc<[_]> = self.parameters.into();
-        let mut slots = Slots::new(move |scope: &Scope| {
-            let request = TokenRequest::new(
-                endpoint.clone(),
-                credentials.clone(),
-                scope.clone(),
-                Arc::clone(&parameters),
-            );
-            Slot::new(request, Arc::clone(&config))
-        });
+        };
+        let mut slots = Slots::new(config, self.keep_warm);
         let replay_limit = self.replay_limit;
         let guard = |policy: Policy, slot| {
             let scheme = schemes.iter().position(|scheme| *scheme == policy.scheme);
@@ -342,6 +345,7 @@ impl fmt::Debug for Builder {
             .field("timeouts", &self.timeouts)
             .field("wait_limit", &self.wait_limit)
             .field("max_token_age", &self.max_token_age)
+            .field("keep_warm", &self.keep_warm)
             .field("replay_limit", &self.replay_limit)
             .finish_non_exhaustive()
     }

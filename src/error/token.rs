@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use serde::ser::{Serialize, SerializeStruct, Serializer};
 use tower::BoxError;
 
 use crate::scope::Scope;
@@ -31,7 +32,8 @@ struct Inner {
 }
 
 /// What a [`TokenError`] is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TokenErrorKind {
     /// The token request could not be sent or its answer did not arrive whole.
@@ -308,6 +310,21 @@ impl fmt::Debug for TokenError {
             .field("retry_after", &self.inner.retry_after)
             .field("source", &self.inner.source)
             .finish()
+    }
+}
+
+/// What the methods tell, and the message: for a status page, or a log of JSON.
+impl Serialize for TokenError {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("TokenError", 6)?;
+        fields.serialize_field("kind", &self.kind())?;
+        fields.serialize_field("code", &self.code())?;
+        fields.serialize_field("status", &self.status().map(|status| status.as_u16()))?;
+        fields.serialize_field("transient", &self.is_transient())?;
+        let retry_after = self.retry_after().map(|after| after.as_secs_f64());
+        fields.serialize_field("retry_after_seconds", &retry_after)?;
+        fields.serialize_field("message", &self.to_string())?;
+        fields.end()
     }
 }
 

@@ -1,16 +1,15 @@
 //! What all clones of a layer share: the routes, and the slots of their scopes.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use http::{HeaderMap, Request, StatusCode};
 
 use super::choice::{Choice, RequestAuth};
 use super::memory::RejectionMemory;
+use super::slots::Slots;
 use crate::challenge::Verdict;
 use crate::error::{RouteError, RouteErrorKind};
 use crate::route::{OnUnauthorized, Policy, RouteTable};
-use crate::scope::Scope;
 use crate::token::Slot;
 
 /// The routes and slots of a layer.
@@ -31,13 +30,6 @@ pub(crate) struct Guard {
     replay_limit: usize,
     slot: Option<Arc<Slot>>,
     memory: RejectionMemory,
-}
-
-/// The slots of a layer: those of its routes, and those that requests have chosen.
-pub(crate) struct Slots {
-    of_routes: HashMap<Scope, Arc<Slot>>,
-    chosen: Mutex<HashMap<Scope, Arc<Slot>>>,
-    make: Box<dyn Fn(&Scope) -> Slot + Send + Sync>,
 }
 
 /// How one request is authorised: the number of its guard, and its slot if that is not the guard's.
@@ -74,6 +66,10 @@ impl Auth {
         // What the request carries already is the caller's own: a user's token, a signature.
         let own = request.headers().contains_key(&self.guard(&ticket).policy.header);
         Ok(if own { None } else { Some(ticket) })
+    }
+
+    pub(crate) fn slots(&self) -> &Slots {
+        &self.slots
     }
 
     pub(super) fn guard(&self, ticket: &Ticket) -> &Guard {
@@ -130,38 +126,5 @@ impl Guard {
 
     pub(super) fn memory(&self) -> &RejectionMemory {
         &self.memory
-    }
-}
-
-impl Slots {
-    pub(crate) fn new(make: impl Fn(&Scope) -> Slot + Send + Sync + 'static) -> Self {
-        Self { of_routes: HashMap::new(), chosen: Mutex::default(), make: Box::new(make) }
-    }
-
-    /// The slot for a route's scope.
-    pub(crate) fn of_route(&mut self, scope: &Scope) -> Arc<Slot> {
-        let slot =
-            self.of_routes.entry(scope.clone()).or_insert_with(|| Arc::new((self.make)(scope)));
-        Arc::clone(slot)
-    }
-
-    fn get(&self, scope: &Scope) -> Arc<Slot> {
-        if let Some(slot) = self.of_routes.get(scope) {
-            return Arc::clone(slot);
-        }
-        let mut chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = chosen.get(scope) {
-            return Arc::clone(slot);
-        }
-        // Scopes are chosen at run time, perhaps from a large set: let go of those nobody uses.
-        chosen.retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.is_idle());
-        let slot = Arc::new((self.make)(scope));
-        chosen.insert(scope.clone(), Arc::clone(&slot));
-        slot
-    }
-
-    fn close(&self) {
-        let chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
-        self.of_routes.values().chain(chosen.values()).for_each(|slot| slot.close());
     }
 }

@@ -15,7 +15,7 @@ use crate::challenge::Verdict;
 use crate::error::TokenError;
 use crate::event::event;
 use crate::route::OnUnauthorized;
-use crate::token::{Acquired, Answer, NotRenewed, Patience, Presented, Renewal, Slot, Wait};
+use crate::token::{Acquired, Answer, NotRenewed, Patience, Presented, Slot, Wait};
 
 /// Judges the responses to one request.
 pub(super) struct Judge {
@@ -149,7 +149,12 @@ impl Judge {
     ) -> Sentence<S, B, Response<R>> {
         let guard = self.auth.guard(&self.ticket);
         match guard.verdict(response.status(), response.headers()) {
-            Verdict::Accepted => self.finish(response),
+            Verdict::Accepted => {
+                if self.outcome.replayed() {
+                    self.slot().confirm(self.generation);
+                }
+                self.finish(response)
+            }
             Verdict::InsufficientScope => self.reject(response, Rejection::InsufficientScope),
             Verdict::TokenRejected if self.outcome.replayed() => {
                 guard.memory().remember(self.slot().id(), self.generation);
@@ -188,8 +193,8 @@ impl Judge {
         let renewal = auth.slot(ticket).renew(*generation, scheme, patience);
         let rejected = Rejected { judge: self, response, service, head, body };
         match renewal {
-            Renewal::Ready(token) => rejected.resolve(token),
-            Renewal::Pending(wait) => Sentence::Wait(wait, rejected),
+            Acquired::Ready(token) => rejected.resolve(token.map_err(NotRenewed::Failed)),
+            Acquired::Pending(wait) => Sentence::Wait(wait, rejected),
         }
     }
 

@@ -3,6 +3,7 @@
 //! # Layout
 //!
 //! - [`auth`] is what all clones of a layer share: which request needs which token;
+//! - [`slots`] are the tokens themselves, one for each set of scopes;
 //! - [`future`] is the state machine of one request;
 //! - [`judge`] reads a response and decides whether the request is sent again;
 //! - [`memory`] keeps rejections that no renewal can mend from costing a fetch each;
@@ -14,6 +15,7 @@ mod future;
 mod judge;
 mod memory;
 mod outcome;
+mod slots;
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,11 +26,12 @@ use http_body::Body;
 use tower::BoxError;
 use tower_service::Service;
 
-pub(crate) use auth::{Auth, Guard, Slots};
+pub(crate) use auth::{Auth, Guard};
 pub use choice::RequestAuth;
 pub use future::ResponseFuture;
 use judge::{Judge, Message, Unsent};
 pub use outcome::{AuthOutcome, Rejection};
+pub(crate) use slots::Slots;
 
 use crate::body::ReplayBody;
 use crate::error::Error;
@@ -75,6 +78,10 @@ impl Shared {
 
     fn handle(&self) -> &Handle {
         self.copies.get()
+    }
+
+    pub(crate) fn slots(&self) -> &Slots {
+        self.handle().slots()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The flight: one fetch, in a task that no caller owns.
 //!
-//! It is claimed under the slot's lock, so that there is never a second one, and launched without
+//! It is claimed under the ledger's lock, so that there is never a second one, and launched without
 //! the lock: on a runtime that is shutting down, a spawn drops the task at once, and the task's last
 //! act is to take that lock. However it ends (an answer, a panic, a runtime's end), all who wait are
 //! told, and the slot is free for the next.
@@ -12,23 +12,43 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Timeout};
 use tower::ServiceExt;
 
 use super::access_token::AccessToken;
-use super::slot::Slot;
+use super::slot::{Landed, Slot};
 use crate::error::{TokenError, TokenErrorKind};
-use crate::grant::TokenResponse;
 use crate::scope::Scope;
 
 /// What a flight brought.
 pub(crate) type Answer = Result<Arc<AccessToken>, TokenError>;
 
-/// The flight as the slot sees it. Dropped, it ends the task.
+/// The flight as the ledger sees it. Dropped, it ends the task.
 pub(super) struct Flight {
+    cause: Cause,
+    outdated: Option<Outdated>,
     waiters: Vec<oneshot::Sender<Answer>>,
     _open: oneshot::Sender<()>,
+}
+
+/// What a flight was claimed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// There was no token, or an old one.
+    Demand,
+    /// The API rejected the token.
+    Rejection,
+}
+
+/// What has changed since a flight was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Outdated {
+    /// The secret: a token is as good as ever, a failure says nothing.
+    Secret,
+    /// Tokens issued by then are not to be used.
+    Token,
 }
 
 /// The right to launch a claimed flight.
@@ -36,10 +56,15 @@ pub(super) struct Ticket {
     closed: oneshot::Receiver<()>,
 }
 
+/// A place on a flight, and the flight itself if it is to be launched yet.
+pub(super) struct Boarding {
+    pub(super) answer: oneshot::Receiver<Answer>,
+    pub(super) ticket: Option<Ticket>,
+}
+
 /// The flight as its task sees it. Dropped before it landed, it fails.
 struct Pilot {
     slot: Arc<Slot>,
-    launched: Instant,
     landed: bool,
 }
 
@@ -52,32 +77,54 @@ pin_project! {
     }
 }
 
-pub(super) fn claim() -> (Flight, Ticket) {
+pub(super) fn claim(cause: Cause) -> (Flight, Ticket) {
     let (open, closed) = oneshot::channel();
-    (Flight { waiters: Vec::new(), _open: open }, Ticket { closed })
+    (Flight { cause, outdated: None, waiters: Vec::new(), _open: open }, Ticket { closed })
 }
 
 /// Starts the task of a claimed flight.
-pub(super) fn launch(slot: &Arc<Slot>, ticket: Ticket) {
-    let pilot = Pilot { slot: Arc::clone(slot), launched: Instant::now(), landed: false };
-    match tokio::runtime::Handle::try_current() {
-        Ok(runtime) => drop(runtime.spawn(pilot.fly(ticket.closed))),
-        Err(_) => pilot.land(Err(TokenError::new(TokenErrorKind::NoRuntime))),
-    }
+pub(super) fn launch(slot: &Arc<Slot>, ticket: Ticket, runtime: &Handle) {
+    let pilot = Pilot { slot: Arc::clone(slot), landed: false };
+    drop(runtime.spawn(pilot.fly(ticket.closed)));
 }
 
 // === impl Flight ===
 
 impl Flight {
-    pub(super) fn join(&mut self, waiter: oneshot::Sender<Answer>) {
+    pub(super) fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    pub(super) fn join(&mut self) -> oneshot::Receiver<Answer> {
+        let (waiter, answer) = oneshot::channel();
         // Callers that gave up leave their places behind: clear them out whenever room is short.
         if self.waiters.len() == self.waiters.capacity() {
             self.waiters.retain(|waiter| !waiter.is_closed());
         }
         self.waiters.push(waiter);
+        answer
     }
 
-    pub(super) fn land(self, answer: &Answer) {
+    /// How many callers wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiters.iter().filter(|waiter| !waiter.is_closed()).count()
+    }
+
+    pub(super) fn outdate(&mut self, what: Outdated) {
+        self.outdated = self.outdated.max(Some(what));
+    }
+
+    /// Whether what it brought, a token or not, is worth nothing any more. Asked once a landing: the
+    /// next one has nothing behind it.
+    pub(super) fn must_fly_again(&mut self, good: bool) -> bool {
+        match self.outdated.take() {
+            Some(Outdated::Token) => true,
+            Some(Outdated::Secret) => !good,
+            None => false,
+        }
+    }
+
+    pub(super) fn tell(self, answer: &Answer) {
         for waiter in self.waiters {
             // A caller that gave up meanwhile needs no answer.
             let _ = waiter.send(answer.clone());
@@ -88,29 +135,29 @@ impl Flight {
 // === impl Pilot ===
 
 impl Pilot {
-    async fn fly(self, mut closed: oneshot::Receiver<()>) {
-        let (source, request) = self.slot.order();
-        let mut answer = pin!(source.oneshot(request));
-        let result = poll_fn(|cx| {
-            if Pin::new(&mut closed).poll(cx).is_ready() {
-                return Poll::Ready(Err(TokenError::new(TokenErrorKind::Aborted)));
-            }
-            answer.as_mut().poll(cx)
-        })
-        .await;
-        self.land(result);
-    }
-
-    fn land(mut self, result: Result<TokenResponse, TokenError>) {
+    async fn fly(mut self, mut closed: oneshot::Receiver<()>) {
+        let mut landed = Landed::Again;
+        while landed == Landed::Again {
+            let launched = Instant::now();
+            let (source, request) = self.slot.order();
+            let mut answer = pin!(source.oneshot(request));
+            let result = poll_fn(|cx| {
+                if Pin::new(&mut closed).poll(cx).is_ready() {
+                    return Poll::Ready(None);
+                }
+                answer.as_mut().poll(cx).map(Some)
+            });
+            let Some(result) = result.await else { break };
+            landed = self.slot.land(launched, result);
+        }
         self.landed = true;
-        self.slot.land(self.launched, result);
     }
 }
 
 impl Drop for Pilot {
     fn drop(&mut self) {
         if !self.landed {
-            self.slot.land(self.launched, Err(TokenError::new(TokenErrorKind::Aborted)));
+            self.slot.abort();
         }
     }
 }
@@ -130,7 +177,7 @@ impl Future for Wait {
         let this = self.project();
         let kind = match std::task::ready!(this.answer.poll(cx)) {
             Ok(Ok(answer)) => return Poll::Ready(answer),
-            // The layer is gone, or was told to forget the flight.
+            // The layer is gone.
             Ok(Err(_)) => TokenErrorKind::Aborted,
             Err(_) => TokenErrorKind::WaitLimit,
         };

@@ -4,17 +4,24 @@
 //!
 //! - [`lifetime`], [`backoff`] and [`patience`] decide, as pure functions of times;
 //! - [`access_token`] is a token in the form in which requests carry it;
-//! - [`slot`] holds the current one and applies the decisions;
-//! - [`flight`] fetches, in a task that no caller owns.
+//! - [`ledger`] is all that is known of one token, and what each event makes of it;
+//! - [`slot`] is the ledger among clocks and tasks: what requests talk to;
+//! - [`flight`] fetches, in a task that no caller owns;
+//! - [`alarm`] has a token renewed that no request asks for;
+//! - [`status`] is what an operator sees.
 
 mod access_token;
+mod alarm;
 mod backoff;
 mod flight;
+mod ledger;
 mod lifetime;
 mod patience;
 mod slot;
+mod status;
 
 pub(crate) use access_token::Presented;
 pub(crate) use flight::{Answer, Wait};
 pub(crate) use patience::Patience;
-pub(crate) use slot::{Acquired, NotRenewed, Renewal, Slot, SlotConfig};
+pub(crate) use slot::{Acquired, NotRenewed, Slot, SlotConfig};
+pub use status::{FetchOutcome, LastFetch, TokenState, TokenStatus};

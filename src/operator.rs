@@ -1,0 +1,88 @@
+//! What an operator is told: the state of all tokens, and how fetching them ahead went.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::error::TokenError;
+use crate::scope::Scope;
+use crate::token::{Acquired, Patience, Slot, TokenStatus};
+
+/// The tokens of a layer at one moment: see
+/// [`PartnerAuthLayer::status`](crate::PartnerAuthLayer::status).
+///
+/// It serialises to a list of [`TokenStatus`]. It holds no token and no secret.
+///
+/// ```
+/// # fn health(auth: &tower_partner_auth::PartnerAuthLayer) -> bool {
+/// // Unhealthy: a token was fetched in vain, and none is left to use.
+/// auth.status().tokens().all(|token| token.is_usable() || token.failures() == 0)
+/// # }
+/// ```
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub struct Status {
+    tokens: Vec<TokenStatus>,
+}
+
+/// How fetching tokens ahead went: see [`PartnerAuthLayer::prewarm`](crate::PartnerAuthLayer::prewarm).
+#[derive(Debug, Clone)]
+#[must_use = "a failed fetch is only told here"]
+pub struct Prewarmed {
+    results: Vec<(Scope, Result<(), TokenError>)>,
+}
+
+impl Status {
+    pub(crate) fn of(slots: &[Arc<Slot>]) -> Self {
+        Self { tokens: slots.iter().map(|slot| slot.status()).collect() }
+    }
+
+    /// The tokens, in the order of their scopes.
+    pub fn tokens(&self) -> impl Iterator<Item = &TokenStatus> {
+        self.tokens.iter()
+    }
+
+    /// The token of one scope, if the layer has it.
+    pub fn get(&self, scope: &Scope) -> Option<&TokenStatus> {
+        self.tokens().find(|token| token.scope() == scope)
+    }
+}
+
+impl Prewarmed {
+    /// Each scope, and why there is no token for it, if there is none.
+    pub fn results(&self) -> impl Iterator<Item = (&Scope, Result<(), &TokenError>)> {
+        self.results.iter().map(|(scope, result)| (scope, result.as_ref().copied()))
+    }
+
+    /// Why there is no token, for each scope that has none.
+    pub fn failures(&self) -> impl Iterator<Item = &TokenError> {
+        self.results.iter().filter_map(|(_, result)| result.as_ref().err())
+    }
+
+    /// Whether all tokens are there.
+    ///
+    /// # Errors
+    ///
+    /// The first failure, if there is one. It names its scope.
+    pub fn into_result(self) -> Result<(), TokenError> {
+        self.results.into_iter().try_for_each(|(_, result)| result)
+    }
+}
+
+/// Has all tokens fetched at once, and waits for each.
+pub(crate) async fn prewarm(slots: Vec<Arc<Slot>>) -> Prewarmed {
+    // No request is made with them: any scheme word will do.
+    const SCHEME: usize = 0;
+    // All flights are under way before the first wait.
+    let acquired: Vec<_> =
+        slots.iter().map(|slot| slot.acquire(SCHEME, &mut Patience::default())).collect();
+    let mut results = Vec::with_capacity(slots.len());
+    for (slot, acquired) in slots.iter().zip(acquired) {
+        let token = match acquired {
+            Acquired::Ready(token) => token,
+            Acquired::Pending(wait) => slot.settle(wait.await, SCHEME),
+        };
+        results.push((slot.scope().clone(), token.map(drop)));
+    }
+    Prewarmed { results }
+}

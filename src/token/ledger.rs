@@ -1,0 +1,435 @@
+//! The ledger: what is known of one token, and of fetching the next.
+//!
+//! Each event of a token's life is one method here, at a moment that the caller names. Nothing in it
+//! waits, spawns or reads a clock, so that it can be put under a model checker and driven through
+//! years in a test. The token itself is in an `ArcSwapOption`, read without a lock by every call; all
+//! else is in the book, behind a mutex that only those take who find no token, or one that wants
+//! attention. The lock is never held across a send.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::time::Instant;
+
+use super::access_token::{AccessToken, Presented};
+use super::backoff;
+use super::flight::{self, Answer, Boarding, Cause, Flight, Outdated, Ticket};
+use super::lifetime::{Decision, Fetching, Lifetime, classify};
+use super::status::{FetchOutcome, LastFetch, TokenState, TokenStatus};
+use crate::error::{TokenError, TokenErrorKind};
+use crate::grant::TokenResponse;
+use crate::scope::Scope;
+
+/// What is known of one token.
+pub(super) struct Ledger {
+    scope: Scope,
+    schemes: Arc<[String]>,
+    current: ArcSwapOption<AccessToken>,
+    book: Mutex<Book>,
+}
+
+#[derive(Default)]
+struct Book {
+    flight: Option<Flight>,
+    /// The generation of the newest token. It never goes back.
+    generation: u64,
+    /// Failed flights since the last good one.
+    failures: u32,
+    pause: Option<Pause>,
+    last: Option<(Instant, FetchOutcome)>,
+    evictions: Evictions,
+}
+
+/// The server is to be left alone for a while.
+struct Pause {
+    until: Instant,
+    why: Why,
+}
+
+enum Why {
+    Failed(TokenError),
+    /// It gave the same token again.
+    NoProgress,
+}
+
+/// Tokens that were revoked before their time, one after the other: the mark of a server that
+/// revokes the previous token whenever another process gets one.
+#[derive(Default)]
+struct Evictions {
+    in_a_row: u32,
+    /// The generation that may prove the next one: it was fetched because of a rejection.
+    suspect: u64,
+}
+
+/// What a caller does next.
+pub(super) enum Step {
+    Use(Arc<AccessToken>),
+    /// Use the token, and launch the flight behind.
+    UseAndLaunch(Arc<AccessToken>, Ticket),
+    /// Wait for a flight, with the deadline of the token in hand, if there is one.
+    Wait(Boarding, Option<Instant>),
+    Fail(TokenError),
+}
+
+/// What became of a flight that came down.
+pub(super) enum Landing {
+    Done(Answer),
+    /// What it was sent for has changed: it has to fly again.
+    Again,
+    /// Nobody knows of it any more.
+    Closed,
+}
+
+/// What a flight brings: a response, and the life that is reckoned for it.
+pub(super) struct Delivery {
+    pub(super) response: TokenResponse,
+    pub(super) lifetime: Option<Lifetime>,
+}
+
+impl Ledger {
+    /// A ledger without a token. `schemes` are the scheme words that routes put before it.
+    pub(super) fn new(scope: Scope, schemes: Arc<[String]>) -> Self {
+        Self { scope, schemes, current: ArcSwapOption::empty(), book: Mutex::default() }
+    }
+
+    pub(super) fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The generation of the current token; 0 if there is none.
+    pub(super) fn generation(&self) -> u64 {
+        self.current.load().as_ref().map_or(0, |token| token.generation())
+    }
+
+    /// The way of nearly every call: the token, if nobody need look at the book.
+    pub(super) fn fresh(&self, now: Instant, scheme: usize) -> Option<Presented> {
+        match &*self.current.load() {
+            Some(token) if !token.needs_attention(now) => Some(token.present(scheme)),
+            _ => None,
+        }
+    }
+
+    /// The token, if it is alive.
+    pub(super) fn live(&self, now: Instant) -> Option<Arc<AccessToken>> {
+        self.current.load_full().filter(|token| token.is_live(now))
+    }
+
+    /// What a caller does that needs a token.
+    pub(super) fn acquire(&self, now: Instant) -> Step {
+        let mut book = self.book();
+        let current = self.current.load_full();
+        let phase = current.as_ref().map(|token| token.phase(now));
+        match (classify(phase, book.fetching(now)), current) {
+            (Decision::Use, Some(token)) => Step::Use(token),
+            (Decision::UseAndFetch, Some(token)) => {
+                let ticket = book.claim(Cause::Demand);
+                // Until the hard edge, this flight is all the attention the token needs.
+                token.look_again_at(now + FAR);
+                Step::UseAndLaunch(token, ticket)
+            }
+            (Decision::Join | Decision::Fetch, current) => {
+                let in_hand = current.filter(|token| token.is_live(now));
+                let deadline = in_hand.and_then(|token| Some(token.lifetime()?.deadline));
+                Step::Wait(book.board(Cause::Demand), deadline)
+            }
+            (Decision::Fail | Decision::Use | Decision::UseAndFetch, _) => {
+                Step::Fail(book.last_error().unwrap_or_else(|| self.error(TokenErrorKind::Expired)))
+            }
+        }
+    }
+
+    /// What a caller does whose token, the one of `generation`, was rejected. It stays current for
+    /// other callers until a newer one is here.
+    pub(super) fn renew(&self, now: Instant, generation: u64) -> Step {
+        let mut book = self.book();
+        if let Some(newer) = self.newer_than(generation, now) {
+            return Step::Use(newer);
+        }
+        match book.failing(now) {
+            Some(error) if book.flight.is_none() => Step::Fail(error),
+            _ => Step::Wait(book.board(Cause::Rejection), None),
+        }
+    }
+
+    /// The flight that [`renew`](Self::renew) would wait for, where nobody does.
+    pub(super) fn renew_behind(&self, now: Instant, generation: u64) -> Option<Ticket> {
+        let mut book = self.book();
+        let settled = self.newer_than(generation, now).is_some()
+            || book.flight.is_some()
+            || book.failing(now).is_some();
+        if settled { None } else { Some(book.claim(Cause::Rejection)) }
+    }
+
+    /// The flight that is due without any caller.
+    pub(super) fn due(&self, now: Instant) -> Option<Ticket> {
+        let mut book = self.book();
+        let phase = self.current.load().as_ref().map(|token| token.phase(now));
+        match classify(phase, book.fetching(now)) {
+            Decision::UseAndFetch | Decision::Fetch => Some(book.claim(Cause::Demand)),
+            Decision::Use | Decision::Join | Decision::Fail => None,
+        }
+    }
+
+    /// A token newer than the one of `generation`, if it is alive.
+    pub(super) fn newer_than(&self, generation: u64, now: Instant) -> Option<Arc<AccessToken>> {
+        self.live(now).filter(|token| token.generation() > generation)
+    }
+
+    /// The API accepted the token of `generation` after it had rejected an older one. Gives how many
+    /// tokens in a row were revoked by then, if this is news.
+    pub(super) fn confirm(&self, generation: u64) -> Option<u32> {
+        let evictions = &mut self.book().evictions;
+        if evictions.suspect != generation {
+            return None;
+        }
+        *evictions = Evictions { in_a_row: evictions.in_a_row.saturating_add(1), suspect: 0 };
+        Some(evictions.in_a_row)
+    }
+
+    /// Takes in what a flight brought, and tells all who waited for it. `random`, from 0 up to 1,
+    /// is for the back-off.
+    pub(super) fn land(
+        &self,
+        now: Instant,
+        delivery: Result<Delivery, TokenError>,
+        random: f64,
+    ) -> Landing {
+        let mut book = self.book();
+        let Some(mut flight) = book.flight.take() else { return Landing::Closed };
+        if flight.must_fly_again(delivery.is_ok()) {
+            book.flight = Some(flight);
+            return Landing::Again;
+        }
+        self.settle(book, flight, now, delivery, random)
+    }
+
+    /// A flight ended without landing: its runtime is gone, or its source panicked.
+    pub(super) fn abort(&self, now: Instant, random: f64) -> Landing {
+        let mut book = self.book();
+        let Some(flight) = book.flight.take() else { return Landing::Closed };
+        let error = TokenError::new(TokenErrorKind::Aborted);
+        self.settle(book, flight, now, Err(error), random)
+    }
+
+    fn settle(
+        &self,
+        mut book: MutexGuard<'_, Book>,
+        flight: Flight,
+        now: Instant,
+        delivery: Result<Delivery, TokenError>,
+        random: f64,
+    ) -> Landing {
+        let answer = delivery
+            .and_then(|delivery| self.publish(&mut book, &delivery, flight.cause(), now))
+            .map_err(|error| self.back_off(&mut book, error, now, random));
+        drop(book);
+        flight.tell(&answer);
+        Landing::Done(answer)
+    }
+
+    fn publish(
+        &self,
+        book: &mut Book,
+        delivery: &Delivery,
+        cause: Cause,
+        now: Instant,
+    ) -> Result<Arc<AccessToken>, TokenError> {
+        let Delivery { response, lifetime } = delivery;
+        // RFC 6749 §5.1: a server that grants less than was asked for has to say so.
+        if response.scope().is_some_and(|granted| !granted.contains(&self.scope)) {
+            return Err(TokenError::new(TokenErrorKind::NarrowScope));
+        }
+        if let Some(current) = self.live(now) {
+            // A server that reuses tokens: the same string has the same end, whatever it says now.
+            if current.is_same_as(response.access_token()) {
+                let until = now + backoff::after_no_progress(current.lifetime(), now);
+                book.pause = Some(Pause { until, why: Why::NoProgress });
+                book.failures = 0;
+                book.last = Some((now, FetchOutcome::SameToken));
+                current.look_again_at(until);
+                return Ok(current);
+            }
+        }
+        let generation = book.generation + 1;
+        let token = AccessToken::new(response.access_token(), &self.schemes, generation, *lifetime);
+        if !token.is_live(now) {
+            return Err(TokenError::new(TokenErrorKind::Expired));
+        }
+        book.generation = generation;
+        book.failures = 0;
+        book.pause = None;
+        book.last = Some((now, FetchOutcome::Fetched));
+        book.evictions.new_token(generation, cause);
+        let token = Arc::new(token);
+        self.current.store(Some(Arc::clone(&token)));
+        Ok(token)
+    }
+
+    /// A failed fetch never displaces a token: it only sets the time of the next.
+    fn back_off(
+        &self,
+        book: &mut Book,
+        error: TokenError,
+        now: Instant,
+        random: f64,
+    ) -> TokenError {
+        let error = error.with_scope(&self.scope);
+        book.failures = book.failures.saturating_add(1);
+        let until = now + backoff::after_failure(&error, book.failures, random);
+        book.pause = Some(Pause { until, why: Why::Failed(error.clone()) });
+        book.last = Some((now, FetchOutcome::Failed(error.clone())));
+        if let Some(current) = &*self.current.load() {
+            current.look_again_at(until);
+        }
+        error
+    }
+
+    /// Forgets the token. A flight that is under way was sent before, so what it brings does not
+    /// count: it flies again. A server that is down or asked for rest is not bothered sooner.
+    pub(super) fn invalidate(&self) {
+        let mut book = self.book();
+        if let Some(flight) = &mut book.flight {
+            flight.outdate(Outdated::Token);
+        }
+        book.forget_what_may_have_changed();
+        self.current.store(None);
+    }
+
+    /// The client has a new secret. Tokens are as good as ever, but a failure of a flight that was
+    /// sent with the old one says nothing.
+    pub(super) fn secret_changed(&self) {
+        let mut book = self.book();
+        if let Some(flight) = &mut book.flight {
+            flight.outdate(Outdated::Secret);
+        }
+        book.forget_what_may_have_changed();
+    }
+
+    /// Ends the flight, if one is under way: its layer is gone.
+    pub(super) fn close(&self) {
+        let flight = self.book().flight.take();
+        drop(flight);
+    }
+
+    /// Whether dropping the ledger would lose nothing.
+    pub(super) fn is_idle(&self, now: Instant) -> bool {
+        self.book().fetching(now) == Fetching::Idle && self.live(now).is_none()
+    }
+
+    /// When the next flight is due, given a caller: not known while one is under way, and never if
+    /// the token lasts until it is rejected.
+    pub(super) fn next_attempt(&self, now: Instant) -> Option<Instant> {
+        self.book().next_attempt(self.current.load().as_deref(), now)
+    }
+
+    pub(super) fn status(&self, now: Instant) -> TokenStatus {
+        let book = self.book();
+        let current = self.current.load_full();
+        let phase = current.as_ref().map(|token| token.phase(now));
+        let deadline = current.as_ref().and_then(|token| Some(token.lifetime()?.deadline));
+        TokenStatus {
+            scope: self.scope.clone(),
+            state: TokenState::of(phase),
+            remaining: deadline.map(|deadline| deadline.saturating_duration_since(now)),
+            generation: book.generation,
+            fetching: book.flight.is_some(),
+            waiting: book.flight.as_ref().map_or(0, Flight::waiting),
+            last_fetch: book.last.as_ref().map(|(at, outcome)| LastFetch {
+                age: now.saturating_duration_since(*at),
+                outcome: outcome.clone(),
+            }),
+            failures: book.failures,
+            evictions: book.evictions.in_a_row,
+            next_attempt: book
+                .next_attempt(current.as_deref(), now)
+                .map(|then| then.saturating_duration_since(now)),
+        }
+    }
+
+    pub(super) fn error(&self, kind: TokenErrorKind) -> TokenError {
+        TokenError::new(kind).with_scope(&self.scope)
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        // Nothing panics while it is held, but a poisoned lock must not end renewing either.
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Farther than any token lives.
+pub(super) const FAR: Duration = Duration::from_secs(20 * 365 * 24 * 60 * 60);
+
+// === impl Book ===
+
+impl Book {
+    fn fetching(&self, now: Instant) -> Fetching {
+        match (&self.flight, &self.pause) {
+            (Some(_), _) => Fetching::Underway,
+            (None, Some(pause)) if now < pause.until => Fetching::Paused,
+            (None, _) => Fetching::Idle,
+        }
+    }
+
+    /// The one flight there may be, claimed under the lock; to be launched without it.
+    fn claim(&mut self, cause: Cause) -> Ticket {
+        let (flight, ticket) = flight::claim(cause);
+        self.flight = Some(flight);
+        ticket
+    }
+
+    /// A place on the flight; on a new one, if none is under way.
+    fn board(&mut self, cause: Cause) -> Boarding {
+        let ticket = if self.flight.is_none() { Some(self.claim(cause)) } else { None };
+        let flight = self.flight.as_mut().expect("there is one now");
+        Boarding { answer: flight.join(), ticket }
+    }
+
+    /// The failure for whose sake the server is left alone yet. A token that came back the same is
+    /// none: once it is rejected, the server may well have another.
+    fn failing(&self, now: Instant) -> Option<TokenError> {
+        match &self.pause {
+            Some(Pause { until, why: Why::Failed(error) }) if now < *until => Some(error.clone()),
+            _ => None,
+        }
+    }
+
+    fn last_error(&self) -> Option<TokenError> {
+        match &self.pause {
+            Some(Pause { why: Why::Failed(error), .. }) => Some(error.clone()),
+            _ => None,
+        }
+    }
+
+    fn forget_what_may_have_changed(&mut self) {
+        let lasting = matches!(&self.pause, Some(Pause { why: Why::Failed(error), .. }) if error.is_transient());
+        if !lasting {
+            self.pause = None;
+            self.failures = 0;
+        }
+    }
+
+    fn next_attempt(&self, current: Option<&AccessToken>, now: Instant) -> Option<Instant> {
+        if self.flight.is_some() {
+            return None;
+        }
+        let wanted = match current {
+            Some(token) => token.lifetime()?.soft,
+            None => now,
+        };
+        let allowed = self.pause.as_ref().map_or(now, |pause| pause.until);
+        Some(wanted.max(allowed).max(now))
+    }
+}
+
+// === impl Evictions ===
+
+impl Evictions {
+    fn new_token(&mut self, generation: u64, cause: Cause) {
+        match cause {
+            // The one before it came to its time: nobody else is at work.
+            Cause::Demand => *self = Self::default(),
+            Cause::Rejection => self.suspect = generation,
+        }
+    }
+}
