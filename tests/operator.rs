@@ -35,6 +35,10 @@ async fn settle() {
     }
 }
 
+fn tasks() -> usize {
+    tokio::runtime::Handle::current().metrics().num_alive_tasks()
+}
+
 // === prewarm ===
 
 #[tokio::test]
@@ -120,9 +124,11 @@ async fn a_token_is_kept_warm_without_traffic_while_the_layer_lives() {
     // A renewal between 50 s and 62.5 s after the one before.
     let requests = calls.tokens.requests();
     assert!((16..=21).contains(&requests), "{requests}");
+    assert_eq!(tasks(), 1, "one task waits for the next renewal, however many there were");
     let tokens = calls.tokens.clone();
     drop(calls);
-    tokio::time::sleep(1_000 * SECOND).await;
+    settle().await;
+    assert_eq!(tasks(), 0, "nothing runs after the last clone is dropped");
     assert_eq!(tokens.requests(), requests);
 }
 
