@@ -74,13 +74,20 @@ pub(crate) async fn prewarm(slots: Vec<Arc<Slot>>) -> Prewarmed {
     // No request is made with them: any scheme word will do.
     const SCHEME: usize = 0;
     // All flights are under way before the first wait.
-    let acquired: Vec<_> =
-        slots.iter().map(|slot| slot.acquire(SCHEME, &mut Patience::default())).collect();
+    let under_way = |slot: &Arc<Slot>| {
+        let mut patience = Patience::default();
+        (slot.acquire(SCHEME, &mut patience), patience)
+    };
+    let acquired: Vec<_> = slots.iter().map(under_way).collect();
     let mut results = Vec::with_capacity(slots.len());
-    for (slot, acquired) in slots.iter().zip(acquired) {
-        let token = match acquired {
-            Acquired::Ready(token) => token,
-            Acquired::Pending(wait) => slot.settle(wait.await, SCHEME),
+    for (slot, (mut acquired, mut patience)) in slots.iter().zip(acquired) {
+        let token = loop {
+            match acquired {
+                Acquired::Ready(token) => break token,
+                Acquired::Pending(wait) => {
+                    acquired = slot.settle(wait.await, SCHEME, &mut patience);
+                }
+            }
         };
         results.push((slot.scope().clone(), token.map(drop)));
     }

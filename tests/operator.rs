@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::scripted::{Scripted, TokenServer};
+use common::scripted::{SECOND, Scripted, TokenServer, grant};
 use common::*;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -15,14 +15,8 @@ use tower_partner_auth::{
     TokenErrorKind, TokenState, TokenStatus,
 };
 
-const SECOND: Duration = Duration::from_secs(1);
-
 /// The scope of the scripted route.
 const SCOPE: &str = "a b";
-
-fn grant(expires_in: u64) -> String {
-    format!(r#"{{"access_token":"token-{{n}}","token_type":"Bearer","expires_in":{expires_in}}}"#)
-}
 
 fn status(auth: &PartnerAuthLayer, of: &str) -> TokenStatus {
     auth.status().get(&scope(of)).expect("a scope of the layer").clone()

@@ -1,5 +1,7 @@
 //! Laws W1 to W3: readiness, generics, auto-traits.
 
+mod common;
+
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,31 +10,20 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use common::scripted::auth_with;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tokio::sync::Semaphore;
 use tower::limit::ConcurrencyLimit;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_partner_auth::{
-    AuthOutcome, ClientCredentials, Error, PartnerAuth, PartnerAuthLayer, ReplayBody,
-    ResponseFuture, Route, TokenError, TokenRequest, TokenResponse,
+    AuthOutcome, Error, PartnerAuth, PartnerAuthLayer, ReplayBody, ResponseFuture, Route,
+    TokenError, TokenRequest, TokenResponse,
 };
 use tower_test::mock;
 
 type Body = Full<Bytes>;
 type Inner = mock::Mock<Request<ReplayBody<Body>>, Response<()>>;
-
-fn auth_with<F>(source: impl Fn(TokenRequest) -> F + Clone + Send + 'static) -> PartnerAuthLayer
-where
-    F: Future<Output = Result<TokenResponse, TokenError>> + Send + 'static,
-{
-    PartnerAuthLayer::builder(ClientCredentials::new("id", "secret"))
-        .token_url("https://accounts.example.com/oauth/token")
-        .route(Route::any("https://api.example.com/v1/{id}", "read"))
-        .token_source(service_fn(source))
-        .build()
-        .unwrap()
-}
 
 /// Tokens named after their number.
 fn auth() -> PartnerAuthLayer {

@@ -116,8 +116,14 @@ where
                 StateProjection::AwaitingToken { wait, unsent } => {
                     let answer = ready!(wait.poll(cx));
                     let mut unsent = unsent.take().expect(POLLED_AGAIN);
-                    let token = unsent.judge.settle(answer)?;
-                    State::Readying { unsent: Some((token, unsent)) }
+                    match unsent.judge.settle(answer) {
+                        Acquired::Ready(token) => {
+                            State::Readying { unsent: Some((token?, unsent)) }
+                        }
+                        Acquired::Pending(wait) => {
+                            State::AwaitingToken { wait, unsent: Some(unsent) }
+                        }
+                    }
                 }
                 StateProjection::Readying { unsent } => {
                     let (_, waiting) = unsent.as_mut().expect(POLLED_AGAIN);

@@ -12,7 +12,6 @@ use super::auth::Ticket;
 use super::outcome::{AuthOutcome, Rejection};
 use crate::body::{Held, NotReplayable, ReplayBody, Rewind};
 use crate::challenge::Verdict;
-use crate::error::TokenError;
 use crate::event::event;
 use crate::route::OnUnauthorized;
 use crate::token::{Acquired, Answer, NotRenewed, Patience, Presented, Slot, Wait};
@@ -95,10 +94,11 @@ impl Judge {
         self.auth.guard(&self.ticket).scheme()
     }
 
-    /// The token for the request, after the wait for it.
-    pub(super) fn settle(&mut self, answer: Answer) -> Result<Presented, TokenError> {
-        self.outcome.note_wait();
-        self.slot().settle(answer, self.scheme())
+    /// The token for the request, after a wait for it.
+    pub(super) fn settle(&mut self, answer: Answer) -> Acquired {
+        let Self { auth, ticket, patience, outcome, .. } = self;
+        outcome.note_wait();
+        auth.slot(ticket).settle(answer, auth.guard(ticket).scheme(), patience)
     }
 
     /// Sends a message with its token. `service` has been polled ready; if the message may be sent
@@ -157,7 +157,9 @@ impl Judge {
             }
             Verdict::InsufficientScope => self.reject(response, Rejection::InsufficientScope),
             Verdict::TokenRejected if self.outcome.replayed() => {
-                guard.memory().remember(self.slot().id(), self.generation);
+                if !self.slot().is_contended() {
+                    guard.memory().remember(self.slot().id(), self.generation);
+                }
                 self.reject(response, Rejection::FreshTokenRejected)
             }
             Verdict::TokenRejected if guard.on_unauthorized() == OnUnauthorized::Leave => {

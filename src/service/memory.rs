@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-const SHORTEST: Duration = Duration::from_secs(60);
+const SHORTEST: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 /// The rejected tokens of one route, by the slot that they are of: a route has more than one where
@@ -125,7 +125,7 @@ mod tests {
         assert!(!memory.is_futile(SLOT, 2, 3), "a newer one is there");
         assert!(!memory.is_futile(SLOT, 3, 3));
         assert!(!memory.is_futile(8, 1, 1), "another slot's tokens are others");
-        pass(59).await;
+        pass(9).await;
         assert!(memory.is_futile(SLOT, 2, 2));
         pass(1).await;
         assert!(!memory.is_futile(SLOT, 2, 2));
@@ -147,7 +147,7 @@ mod tests {
         assert!(!memory.is_futile(SLOT, 20, 20));
         pass(LONGEST.as_secs()).await;
         memory.remember(SLOT, 21);
-        pass(60).await;
+        pass(10).await;
         assert!(!memory.is_futile(SLOT, 21, 21), "after a long peace it begins anew");
     }
 
@@ -157,7 +157,7 @@ mod tests {
         for _ in 0..50 {
             memory.remember(SLOT, 1);
         }
-        pass(60).await;
+        pass(10).await;
         assert!(!memory.is_futile(SLOT, 1, 1));
     }
 
@@ -169,7 +169,7 @@ mod tests {
         assert!(!memory.is_futile(SLOT, 1, 1), "nothing is known of the next token");
         assert!(!memory.should_renew_behind(SLOT, 2));
         assert!(memory.is_futile(SLOT, 2, 2));
-        pass(60).await;
+        pass(10).await;
         assert!(memory.should_renew_behind(SLOT, 2));
     }
 }

@@ -16,6 +16,15 @@ const LONGEST_WISH: Duration = Duration::from_secs(5 * 60);
 /// How long an answer that will not change by itself is remembered, until one caller probes.
 const PERMANENT: Duration = Duration::from_secs(5);
 
+/// A token that is rejected before this age was hardly revoked on purpose.
+const YOUNG: Duration = Duration::from_secs(5);
+
+/// Longer than what is sent with a token at once takes to arrive.
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Eight head starts: room for as many rivals.
+const MOST_DOUBLINGS: u32 = 3;
+
 /// Full jitter (a random part of a doubling ceiling) after a transient failure, or what the server
 /// asked for if that is longer. `failures` counts this one; `random` is from 0 up to 1.
 pub(super) fn after_failure(error: &TokenError, failures: u32, random: f64) -> Duration {
@@ -39,6 +48,16 @@ pub(super) fn after_no_progress(lifetime: Option<&Lifetime>, now: Instant) -> Du
         return (left / 2).max(left.min(Duration::from_secs(1)));
     }
     lifetime.deadline.saturating_duration_since(now)
+}
+
+/// How long the renewal of a token that was rejected at `age` is held back. On a server that revokes
+/// the previous token, one that dies young, or after others that did (`rivals`), died because
+/// another process with the same client and scope has just got its own. To fetch at once would
+/// revoke that in its turn, before what the rival sends with it has arrived: neither would ever get
+/// through. The more renewals were lost to that already, the wider the spread.
+pub(super) fn head_start(age: Duration, rivals: bool, lost: u32, random: f64) -> Option<Duration> {
+    let spread = f64::from(1_u32 << lost.min(MOST_DOUBLINGS)) * random.clamp(0.0, 1.0);
+    (rivals || age < YOUNG).then(|| HEAD_START.mul_f64(1.0 + spread))
 }
 
 #[cfg(test)]
@@ -77,6 +96,20 @@ mod tests {
         let error = TokenError::error_response("invalid_client");
         assert_eq!(after_failure(&error, 1, 0.0), PERMANENT);
         assert_eq!(after_failure(&error, 9, 1.0), PERMANENT);
+    }
+
+    #[test]
+    fn a_token_that_dies_young_or_among_rivals_leaves_them_a_head_start() {
+        let start = |age, rivals, lost, random| {
+            let start = head_start(Duration::from_secs(age), rivals, lost, random);
+            start.map(|start| start.as_millis())
+        };
+        assert_eq!(start(0, false, 0, 0.0), Some(250));
+        assert_eq!(start(4, false, 0, 1.0), Some(500));
+        assert_eq!(start(5, false, 0, 1.0), None);
+        assert_eq!(start(3_600, true, 0, 1.0), Some(500));
+        assert_eq!(start(3_600, true, 2, 1.0), Some(1_250));
+        assert_eq!(start(3_600, true, u32::MAX, 1.0), Some(2_250));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, Timeout};
+use tokio::time::{Instant, Timeout, timeout_at};
 use tower::ServiceExt;
 
 use super::access_token::AccessToken;
@@ -28,7 +28,7 @@ pub(crate) type Answer = Result<Arc<AccessToken>, TokenError>;
 /// The flight as the ledger sees it. Dropped, it ends the task.
 pub(super) struct Flight {
     cause: Cause,
-    outdated: Option<Outdated>,
+    since: Since,
     waiters: Vec<oneshot::Sender<Answer>>,
     _open: oneshot::Sender<()>,
 }
@@ -42,18 +42,31 @@ pub(super) enum Cause {
     Rejection,
 }
 
-/// What has changed since a flight was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Outdated {
-    /// The secret: a token is as good as ever, a failure says nothing.
-    Secret,
+/// What has happened since a flight was sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Since {
+    /// The client has a new secret.
+    pub(super) new_secret: bool,
     /// Tokens issued by then are not to be used.
-    Token,
+    pub(super) invalidated: bool,
+    /// The API rejected the token that there was.
+    pub(super) rejected: bool,
+}
+
+/// What a flight brought, as the ledger sees it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Brought<'a> {
+    NewToken,
+    /// The token that there was.
+    SameToken,
+    Failure(&'a TokenError),
 }
 
 /// The right to launch a claimed flight.
 pub(super) struct Ticket {
     closed: oneshot::Receiver<()>,
+    /// When it may take off, if not at once.
+    not_before: Option<Instant>,
 }
 
 /// A place on a flight, and the flight itself if it is to be launched yet.
@@ -79,13 +92,24 @@ pin_project! {
 
 pub(super) fn claim(cause: Cause) -> (Flight, Ticket) {
     let (open, closed) = oneshot::channel();
-    (Flight { cause, outdated: None, waiters: Vec::new(), _open: open }, Ticket { closed })
+    let flight = Flight { cause, since: Since::default(), waiters: Vec::new(), _open: open };
+    (flight, Ticket { closed, not_before: None })
 }
 
 /// Starts the task of a claimed flight.
 pub(super) fn launch(slot: &Arc<Slot>, ticket: Ticket, runtime: &Handle) {
     let pilot = Pilot { slot: Arc::clone(slot), landed: false };
-    drop(runtime.spawn(pilot.fly(ticket.closed)));
+    drop(runtime.spawn(pilot.fly(ticket)));
+}
+
+// === impl Ticket ===
+
+impl Ticket {
+    /// Holds the flight back.
+    pub(super) fn not_before(mut self, then: Option<Instant>) -> Self {
+        self.not_before = then;
+        self
+    }
 }
 
 // === impl Flight ===
@@ -95,7 +119,10 @@ impl Flight {
         self.cause
     }
 
-    pub(super) fn join(&mut self) -> oneshot::Receiver<Answer> {
+    /// A place on it, for one who comes because of `cause`.
+    pub(super) fn join(&mut self, cause: Cause) -> oneshot::Receiver<Answer> {
+        // A flight for the sake of a rejection was sent after it.
+        self.since.rejected |= (self.cause, cause) == (Cause::Demand, Cause::Rejection);
         let (waiter, answer) = oneshot::channel();
         // Callers that gave up leave their places behind: clear them out whenever room is short.
         if self.waiters.len() == self.waiters.capacity() {
@@ -110,17 +137,24 @@ impl Flight {
         self.waiters.iter().filter(|waiter| !waiter.is_closed()).count()
     }
 
-    pub(super) fn outdate(&mut self, what: Outdated) {
-        self.outdated = self.outdated.max(Some(what));
+    pub(super) fn since_sent(&mut self) -> &mut Since {
+        &mut self.since
     }
 
-    /// Whether what it brought, a token or not, is worth nothing any more. Asked once a landing: the
-    /// next one has nothing behind it.
-    pub(super) fn must_fly_again(&mut self, good: bool) -> bool {
-        match self.outdated.take() {
-            Some(Outdated::Token) => true,
-            Some(Outdated::Secret) => !good,
-            None => false,
+    /// Whether what it brought is worth nothing any more, for what has happened since it was sent.
+    /// Asked once a landing: the next one has nothing behind it.
+    pub(super) fn must_fly_again(&mut self, brought: Brought<'_>) -> bool {
+        let since = std::mem::take(&mut self.since);
+        if since.rejected {
+            self.cause = Cause::Rejection;
+        }
+        match brought {
+            Brought::NewToken => since.invalidated,
+            Brought::SameToken => since.invalidated || since.rejected,
+            // A server that is down, or has asked for rest, is so whatever has changed here.
+            Brought::Failure(error) => {
+                (since.new_secret || since.invalidated) && !error.is_transient()
+            }
         }
     }
 
@@ -135,8 +169,14 @@ impl Flight {
 // === impl Pilot ===
 
 impl Pilot {
-    async fn fly(mut self, mut closed: oneshot::Receiver<()>) {
+    async fn fly(mut self, ticket: Ticket) {
+        let Ticket { mut closed, not_before } = ticket;
         let mut landed = Landed::Again;
+        if let Some(then) = not_before {
+            if timeout_at(then, &mut closed).await.is_ok() {
+                landed = Landed::Done;
+            }
+        }
         while landed == Landed::Again {
             let launched = Instant::now();
             let (source, request) = self.slot.order();

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::access_token::{AccessToken, Presented};
 use super::backoff;
-use super::flight::{self, Answer, Boarding, Cause, Flight, Outdated, Ticket};
+use super::flight::{self, Answer, Boarding, Brought, Cause, Flight, Ticket};
 use super::lifetime::{Decision, Fetching, Lifetime, classify};
 use super::status::{FetchOutcome, LastFetch, TokenState, TokenStatus};
 use crate::error::{TokenError, TokenErrorKind};
@@ -34,6 +34,8 @@ struct Book {
     flight: Option<Flight>,
     /// The generation of the newest token. It never goes back.
     generation: u64,
+    /// When the newest token came.
+    fetched: Option<Instant>,
     /// Failed flights since the last good one.
     failures: u32,
     pause: Option<Pause>,
@@ -60,6 +62,8 @@ struct Evictions {
     in_a_row: u32,
     /// The generation that may prove the next one: it was fetched because of a rejection.
     suspect: u64,
+    /// Tokens in a row that were fetched because of a rejection and not accepted either.
+    unproven: u32,
 }
 
 /// What a caller does next.
@@ -140,25 +144,37 @@ impl Ledger {
     }
 
     /// What a caller does whose token, the one of `generation`, was rejected. It stays current for
-    /// other callers until a newer one is here.
-    pub(super) fn renew(&self, now: Instant, generation: u64) -> Step {
+    /// other callers until a newer one is here. `random`, from 0 up to 1, is for the head start of a
+    /// rival.
+    pub(super) fn renew(&self, now: Instant, generation: u64, random: f64) -> Step {
         let mut book = self.book();
         if let Some(newer) = self.newer_than(generation, now) {
             return Step::Use(newer);
         }
-        match book.failing(now) {
-            Some(error) if book.flight.is_none() => Step::Fail(error),
-            _ => Step::Wait(book.board(Cause::Rejection), None),
+        if book.flight.is_none() {
+            if let Some(error) = book.failing(now) {
+                return Step::Fail(error);
+            }
         }
+        let not_before = book.head_start(now, random);
+        let Boarding { answer, ticket } = book.board(Cause::Rejection);
+        let ticket = ticket.map(|ticket| ticket.not_before(not_before));
+        Step::Wait(Boarding { answer, ticket }, None)
     }
 
     /// The flight that [`renew`](Self::renew) would wait for, where nobody does.
-    pub(super) fn renew_behind(&self, now: Instant, generation: u64) -> Option<Ticket> {
+    pub(super) fn renew_behind(
+        &self,
+        now: Instant,
+        generation: u64,
+        random: f64,
+    ) -> Option<Ticket> {
         let mut book = self.book();
         let settled = self.newer_than(generation, now).is_some()
             || book.flight.is_some()
             || book.failing(now).is_some();
-        if settled { None } else { Some(book.claim(Cause::Rejection)) }
+        let not_before = book.head_start(now, random);
+        if settled { None } else { Some(book.claim(Cause::Rejection).not_before(not_before)) }
     }
 
     /// The flight that is due without any caller.
@@ -176,6 +192,10 @@ impl Ledger {
         self.live(now).filter(|token| token.generation() > generation)
     }
 
+    fn has(&self, token: &str) -> bool {
+        self.current.load().as_ref().is_some_and(|current| current.is_same_as(token))
+    }
+
     /// The API accepted the token of `generation` after it had rejected an older one. Gives how many
     /// tokens in a row were revoked by then, if this is news.
     pub(super) fn confirm(&self, generation: u64) -> Option<u32> {
@@ -183,8 +203,16 @@ impl Ledger {
         if evictions.suspect != generation {
             return None;
         }
-        *evictions = Evictions { in_a_row: evictions.in_a_row.saturating_add(1), suspect: 0 };
-        Some(evictions.in_a_row)
+        let in_a_row = evictions.in_a_row.saturating_add(1);
+        *evictions = Evictions { in_a_row, ..Evictions::default() };
+        Some(in_a_row)
+    }
+
+    /// Whether a fresh token that is rejected was most likely revoked: a route is not to be blamed
+    /// for that.
+    pub(super) fn is_contended(&self) -> bool {
+        let evictions = &self.book().evictions;
+        evictions.in_a_row > 0 && evictions.unproven < 2
     }
 
     /// Takes in what a flight brought, and tells all who waited for it. `random`, from 0 up to 1,
@@ -197,7 +225,12 @@ impl Ledger {
     ) -> Landing {
         let mut book = self.book();
         let Some(mut flight) = book.flight.take() else { return Landing::Closed };
-        if flight.must_fly_again(delivery.is_ok()) {
+        let brought = match &delivery {
+            Err(error) => Brought::Failure(error),
+            Ok(delivery) if self.has(delivery.response.access_token()) => Brought::SameToken,
+            Ok(_) => Brought::NewToken,
+        };
+        if flight.must_fly_again(brought) {
             book.flight = Some(flight);
             return Landing::Again;
         }
@@ -240,18 +273,28 @@ impl Ledger {
         if response.scope().is_some_and(|granted| !granted.contains(&self.scope)) {
             return Err(TokenError::new(TokenErrorKind::NarrowScope));
         }
-        if let Some(current) = self.live(now) {
+        let mut generation = book.generation + 1;
+        let current = self.current.load_full();
+        match current.filter(|token| token.is_same_as(response.access_token())) {
             // A server that reuses tokens: the same string has the same end, whatever it says now.
-            if current.is_same_as(response.access_token()) {
+            Some(current) if current.is_live(now) => {
                 let until = now + backoff::after_no_progress(current.lifetime(), now);
                 book.pause = Some(Pause { until, why: Why::NoProgress });
                 book.failures = 0;
                 book.last = Some((now, FetchOutcome::SameToken));
+                // Whoever gives a token again does not revoke it for giving another.
+                book.fetched = None;
                 current.look_again_at(until);
                 return Ok(current);
             }
+            // It lives a little longer there than was known here. A request that was rejected with
+            // it is not to take it for a newer one.
+            Some(current) => {
+                generation = current.generation();
+                book.fetched = None;
+            }
+            None => book.fetched = Some(now),
         }
-        let generation = book.generation + 1;
         let token = AccessToken::new(response.access_token(), &self.schemes, generation, *lifetime);
         if !token.is_live(now) {
             return Err(TokenError::new(TokenErrorKind::Expired));
@@ -290,18 +333,18 @@ impl Ledger {
     pub(super) fn invalidate(&self) {
         let mut book = self.book();
         if let Some(flight) = &mut book.flight {
-            flight.outdate(Outdated::Token);
+            flight.since_sent().invalidated = true;
         }
         book.forget_what_may_have_changed();
         self.current.store(None);
     }
 
-    /// The client has a new secret. Tokens are as good as ever, but a failure of a flight that was
+    /// The client has a new secret. Tokens are as good as ever, but a refusal of a flight that was
     /// sent with the old one says nothing.
     pub(super) fn secret_changed(&self) {
         let mut book = self.book();
         if let Some(flight) = &mut book.flight {
-            flight.outdate(Outdated::Secret);
+            flight.since_sent().new_secret = true;
         }
         book.forget_what_may_have_changed();
     }
@@ -378,11 +421,19 @@ impl Book {
         ticket
     }
 
+    /// Until when a flight for the sake of a rejection is held back.
+    fn head_start(&self, now: Instant, random: f64) -> Option<Instant> {
+        let age = now.saturating_duration_since(self.fetched?);
+        let Evictions { in_a_row, unproven, .. } = self.evictions;
+        let rivals = in_a_row > 0 || unproven > 0;
+        Some(now + backoff::head_start(age, rivals, unproven, random)?)
+    }
+
     /// A place on the flight; on a new one, if none is under way.
     fn board(&mut self, cause: Cause) -> Boarding {
         let ticket = if self.flight.is_none() { Some(self.claim(cause)) } else { None };
         let flight = self.flight.as_mut().expect("there is one now");
-        Boarding { answer: flight.join(), ticket }
+        Boarding { answer: flight.join(cause), ticket }
     }
 
     /// The failure for whose sake the server is left alone yet. A token that came back the same is
@@ -429,7 +480,12 @@ impl Evictions {
         match cause {
             // The one before it came to its time: nobody else is at work.
             Cause::Demand => *self = Self::default(),
-            Cause::Rejection => self.suspect = generation,
+            Cause::Rejection => {
+                if self.suspect != 0 {
+                    self.unproven = self.unproven.saturating_add(1);
+                }
+                self.suspect = generation;
+            }
         }
     }
 }

@@ -117,15 +117,26 @@ impl Slot {
 
     /// What became of waiting for [`Acquired::Pending`]. A token that is still alive is better than
     /// any error.
-    pub(crate) fn settle(&self, answer: Answer, scheme: usize) -> Result<Presented, TokenError> {
+    pub(crate) fn settle(
+        self: &Arc<Self>,
+        answer: Answer,
+        scheme: usize,
+        patience: &mut Patience,
+    ) -> Acquired {
         let now = Instant::now();
         let (token, error) = match answer {
             Ok(token) => (Some(token), self.ledger.error(TokenErrorKind::Expired)),
             Err(error) => (None, error),
         };
         match token.filter(|token| token.is_live(now)).or_else(|| self.ledger.live(now)) {
-            Some(token) => Ok(token.present(scheme)),
-            None => Err(error),
+            Some(token) => Acquired::Ready(Ok(token.present(scheme))),
+            // The wait was cut short for the sake of a token that is gone: there is time yet.
+            None if error.kind() == TokenErrorKind::WaitLimit
+                && !patience.left(self.config.wait_limit, now).is_zero() =>
+            {
+                self.decide(now, scheme, patience)
+            }
+            None => Acquired::Ready(Err(error)),
         }
     }
 
@@ -142,13 +153,13 @@ impl Slot {
             let newer = self.ledger.newer_than(generation, now).map(|token| token.present(scheme));
             return Acquired::Ready(newer.ok_or_else(|| self.no_runtime()));
         };
-        self.take(self.ledger.renew(now, generation), now, scheme, patience, &runtime)
+        self.take(self.ledger.renew(now, generation, random()), now, scheme, patience, &runtime)
     }
 
     /// Starts what [`renew`](Self::renew) would, for the calls that come later.
     pub(crate) fn renew_behind(self: &Arc<Self>, generation: u64) {
         let Ok(runtime) = Handle::try_current() else { return };
-        if let Some(ticket) = self.ledger.renew_behind(Instant::now(), generation) {
+        if let Some(ticket) = self.ledger.renew_behind(Instant::now(), generation, random()) {
             flight::launch(self, ticket, &runtime);
         }
     }
@@ -182,6 +193,11 @@ impl Slot {
                  scope, on a server that revokes the previous token"
             );
         }
+    }
+
+    /// Whether another process seems to revoke the tokens of this slot.
+    pub(crate) fn is_contended(&self) -> bool {
+        self.ledger.is_contended()
     }
 
     /// Forgets the token.

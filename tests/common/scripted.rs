@@ -1,6 +1,7 @@
 //! A token server and an API in memory, for tests under paused time.
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,12 +16,54 @@ use http_body_util::{BodyExt, Full};
 use tokio::time::Sleep;
 use tower::util::BoxCloneService;
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_partner_auth::{Builder, ClientCredentials, Error, PartnerAuthLayer, ReplayBody, Route};
+use tower_partner_auth::{
+    Builder, ClientCredentials, Error, PartnerAuthLayer, ReplayBody, Route, TokenError,
+    TokenErrorKind, TokenRequest, TokenResponse,
+};
 
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const TOKEN_URL: &str = "https://accounts.example.com/oauth/token";
 pub(crate) const API: &str = "https://api.example.com/v1/7";
+const ROUTE: &str = "https://api.example.com/v1/{id}";
 
 type Answer = Response<Full<Bytes>>;
+
+/// A token response's body. Tokens are named after the number of their request.
+pub(crate) fn grant(expires_in: impl Display) -> String {
+    format!(r#"{{"access_token":"token-{{n}}","token_type":"Bearer","expires_in":{expires_in}}}"#)
+}
+
+pub(crate) fn kind<T>(result: Result<T, Error<Infallible>>) -> TokenErrorKind {
+    match result {
+        Err(Error::Token(error)) => error.kind(),
+        Err(error) => panic!("another error: {error}"),
+        Ok(_) => panic!("no error"),
+    }
+}
+
+/// A layer over a token source, with one route: that of [`API`].
+pub(crate) fn auth_with<S, F>(source: S) -> PartnerAuthLayer
+where
+    S: Fn(TokenRequest) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<TokenResponse, TokenError>> + Send + 'static,
+{
+    PartnerAuthLayer::builder(ClientCredentials::new("id", "secret"))
+        .token_url(TOKEN_URL)
+        .route(Route::any(ROUTE, "read"))
+        .token_source(service_fn(source))
+        .build()
+        .unwrap()
+}
+
+/// One call through a layer to an API that accepts everything.
+pub(crate) async fn call(auth: &PartnerAuthLayer) -> Result<(), Error<Infallible>> {
+    let api = service_fn(|_: Request<ReplayBody<Full<Bytes>>>| async { Ok(Response::new(())) });
+    auth.layer(api).oneshot(request()).await.map(drop)
+}
+
+pub(crate) fn request() -> Request<Full<Bytes>> {
+    Request::get(API).body(Full::new(Bytes::new())).unwrap()
+}
 
 /// What the token server answers, one entry a request; the last one again and again.
 #[derive(Clone, Default)]
@@ -42,6 +85,11 @@ impl TokenServer {
     pub(crate) fn then_after(self, delay: Duration, status: u16, body: impl Into<String>) -> Self {
         self.answers.lock().unwrap().push((delay, status, body.into()));
         self
+    }
+
+    /// Answers so from here on, whatever was to come.
+    pub(crate) fn turn(&self, delay: Duration, status: u16, body: impl Into<String>) {
+        *self.answers.lock().unwrap() = vec![(delay, status, body.into())];
     }
 
     pub(crate) fn requests(&self) -> usize {
@@ -92,7 +140,7 @@ impl Scripted {
     pub(crate) fn with(tokens: TokenServer, configure: impl FnOnce(Builder) -> Builder) -> Self {
         let builder = PartnerAuthLayer::builder(ClientCredentials::new("my client", "s3cret&=+"))
             .token_url(TOKEN_URL)
-            .route(Route::any("https://api.example.com/v1/{id}", "b a"))
+            .route(Route::any(ROUTE, "b a"))
             .http_client(tokens.client());
         let auth = configure(builder).build().expect("a good configuration");
         Self { tokens, auth, carried: Arc::default() }
@@ -100,23 +148,26 @@ impl Scripted {
 
     /// One call; the status if it was sent.
     pub(crate) async fn call(&self) -> Result<u16, Error<Infallible>> {
-        self.call_after_readiness_of(Duration::ZERO).await
+        self.send().await.map(|response| response.status().as_u16())
+    }
+
+    /// One call, its response with all that the layer says of it.
+    pub(crate) async fn send(&self) -> Result<Response<()>, Error<Infallible>> {
+        self.send_after_readiness_of(Duration::ZERO).await
     }
 
     /// One call through a service whose clones take `delay` to get ready.
-    pub(crate) async fn call_after_readiness_of(
+    pub(crate) async fn send_after_readiness_of(
         &self,
         delay: Duration,
-    ) -> Result<u16, Error<Infallible>> {
+    ) -> Result<Response<()>, Error<Infallible>> {
         let carried = Arc::clone(&self.carried);
         let api = service_fn(move |request: Request<ReplayBody<Full<Bytes>>>| {
             let credential = request.headers()[AUTHORIZATION].to_str().unwrap().to_owned();
             carried.lock().unwrap().push(credential);
             async { Ok::<_, Infallible>(Response::new(())) }
         });
-        let request = Request::get(API).body(Full::new(Bytes::new())).unwrap();
-        let response = self.auth.layer(Slow::new(api, delay)).oneshot(request).await?;
-        Ok(response.status().as_u16())
+        self.auth.layer(Slow::new(api, delay)).oneshot(request()).await
     }
 
     /// The credentials that the API has seen, in order.

@@ -1,12 +1,15 @@
 //! A Doorkeeper under Puma, for as long as a value lives, and clients of it under the layer.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
@@ -18,10 +21,13 @@ use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
 use tower::{Layer, Service, ServiceExt};
 use tower_partner_auth::partner::USE_CASES;
 use tower_partner_auth::{
-    AuthOutcome, ClientCredentials, Environment, Error, PartnerAuth, PartnerAuthLayer, ReplayBody,
+    AuthOutcome, Builder, ClientCredentials, Environment, Error, PartnerAuth, PartnerAuthLayer,
+    ReplayBody,
 };
 
 const CLIENT_ID: &str = "partner-client";
@@ -30,6 +36,7 @@ const CLIENT_ID: &str = "partner-client";
 const CLIENT_SECRET: &str = "s3cr&t =+/:%26";
 
 const READY: &str = "Listening on http://";
+const ROUTES: &str = "routes.json";
 
 pub(crate) type Body = Full<Bytes>;
 pub(crate) type CallError = Error<hyper_util::client::legacy::Error>;
@@ -37,11 +44,19 @@ type Http<B> = Client<HttpConnector, B>;
 
 /// A running server. Its routes are the table of use cases, each behind the scopes of its row.
 pub(crate) struct Doorkeeper {
-    puma: Child,
-    /// Kept open: Puma would fail on writing to a closed pipe.
-    stdout: BufReader<ChildStdout>,
+    puma: Puma,
     origin: String,
     controls: Http<Body>,
+    options: Vec<(String, String)>,
+    /// Where its files are.
+    scratch: Arc<Scratch>,
+}
+
+/// The process.
+struct Puma {
+    child: Child,
+    /// Kept open: Puma would fail on writing to a closed pipe.
+    stdout: BufReader<ChildStdout>,
 }
 
 /// What the server has counted.
@@ -75,7 +90,7 @@ pub(crate) struct Answered {
     pub(crate) body: Bytes,
 }
 
-/// A file that is gone when this is.
+/// A directory that is gone when this is, with whatever a killed server left in it.
 struct Scratch(PathBuf);
 
 fn http_client<B>() -> Http<B>
@@ -93,41 +108,44 @@ where
 impl Doorkeeper {
     /// Starts one with these environment variables, which `config.ru` explains.
     pub(crate) fn start(options: &[(&str, &str)]) -> Self {
-        let routes = routes_file();
-        let mut puma = Command::new("puma")
-            .args(["-C", "-", "-t", "16:16", "-b", "tcp://127.0.0.1:0"])
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doorkeeper/config.ru"))
-            .env("DOORKEEPER_CLIENT_ID", CLIENT_ID)
-            .env("DOORKEEPER_CLIENT_SECRET", CLIENT_SECRET)
-            .env("DOORKEEPER_ROUTES", &routes.0)
-            .envs(options.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("puma on the path");
-        let stdout = BufReader::new(puma.stdout.take().expect("piped"));
-        let origin = String::new();
-        let mut server = Self { puma, stdout, origin, controls: http_client() };
-        let mut line = String::new();
-        while server.origin.is_empty() {
-            line.clear();
-            let read = server.stdout.read_line(&mut line).expect("text");
-            assert_ne!(read, 0, "puma ended before it was ready");
-            if let Some((_, address)) = line.split_once(READY) {
-                server.origin = format!("http://{}", address.trim());
-            }
-        }
-        server
+        let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+        Self::start_in(Arc::new(Scratch::new()), options.iter().map(owned).collect())
+    }
+
+    /// Another server like this one, on the same database.
+    pub(crate) fn twin(&self) -> Self {
+        Self::start_in(Arc::clone(&self.scratch), self.options.clone())
+    }
+
+    fn start_in(scratch: Arc<Scratch>, options: Vec<(String, String)>) -> Self {
+        let (puma, origin) = Puma::start("127.0.0.1:0", scratch.path(), &options);
+        Self { puma, origin, controls: http_client(), options, scratch }
+    }
+
+    /// Ends it at once, as a crash would. Its tokens stay in the database.
+    pub(crate) fn kill(&mut self) {
+        self.puma.child.kill().expect("it runs");
+        self.puma.child.wait().expect("it has ended");
+    }
+
+    /// Starts it again at the same place, after [`kill`](Self::kill). Its counts begin anew.
+    pub(crate) fn restart(&mut self) {
+        let address = self.origin.strip_prefix("http://").expect("as it was printed");
+        (self.puma, self.origin) = Puma::start(address, self.scratch.path(), &self.options);
     }
 
     pub(crate) fn origin(&self) -> &str {
         &self.origin
     }
 
+    pub(crate) fn token_url(&self) -> String {
+        format!("{}/oauth/token", self.origin)
+    }
+
     /// The environment variables under which the tour finds this server.
     pub(crate) fn tour_variables(&self) -> [(&'static str, String); 4] {
         [
-            ("PARTNER_TOKEN_URL", format!("{}/oauth/token", self.origin())),
+            ("PARTNER_TOKEN_URL", self.token_url()),
             ("PARTNER_API_ORIGIN", self.origin().to_owned()),
             ("PARTNER_CLIENT_ID", CLIENT_ID.to_owned()),
             ("PARTNER_CLIENT_SECRET", CLIENT_SECRET.to_owned()),
@@ -136,14 +154,25 @@ impl Doorkeeper {
 
     /// A client that the server knows.
     pub(crate) fn client(&self) -> PartnerClient {
-        self.client_with_secret(CLIENT_SECRET)
+        self.client_with(|builder| builder)
     }
 
     pub(crate) fn client_with_secret(&self, secret: &str) -> PartnerClient {
-        let layer = PartnerAuthLayer::builder(ClientCredentials::new(CLIENT_ID, secret))
-            .environment(Environment::at(self.origin()))
-            .build()
-            .expect("a valid configuration");
+        self.build_client(secret, |builder| builder)
+    }
+
+    pub(crate) fn client_with(&self, configure: impl FnOnce(Builder) -> Builder) -> PartnerClient {
+        self.build_client(CLIENT_SECRET, configure)
+    }
+
+    fn build_client(
+        &self,
+        secret: &str,
+        configure: impl FnOnce(Builder) -> Builder,
+    ) -> PartnerClient {
+        let builder = PartnerAuthLayer::builder(ClientCredentials::new(CLIENT_ID, secret))
+            .environment(Environment::at(self.origin()));
+        let layer = configure(builder).build().expect("a valid configuration");
         let presented = Arc::default();
         let recorder = Recorder { client: http_client(), presented: Arc::clone(&presented) };
         PartnerClient { service: layer.layer(recorder), presented }
@@ -169,36 +198,85 @@ impl Doorkeeper {
     }
 }
 
-impl Drop for Doorkeeper {
-    fn drop(&mut self) {
-        // SIGTERM, so that it takes its database along.
-        let asked = Command::new("kill").arg(self.puma.id().to_string()).status();
-        if !asked.is_ok_and(|status| status.success()) {
-            let _ = self.puma.kill();
+// === impl Puma ===
+
+impl Puma {
+    /// Starts it at `address`, and waits until it can be reached; gives its origin, too.
+    fn start(address: &str, scratch: &Path, options: &[(String, String)]) -> (Self, String) {
+        let mut child = Command::new("puma")
+            // A thread waits 0.2 s at each connection for its next request: with fewer threads than
+            // connections, a request may wait for one as long.
+            .args(["-C", "-", "-t", "64:64", "-b", &format!("tcp://{address}")])
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doorkeeper/config.ru"))
+            .env("DOORKEEPER_CLIENT_ID", CLIENT_ID)
+            .env("DOORKEEPER_CLIENT_SECRET", CLIENT_SECRET)
+            .env("DOORKEEPER_ROUTES", scratch.join(ROUTES))
+            .env("DOORKEEPER_DB", scratch.join("tokens.sqlite3"))
+            .env("TMPDIR", scratch)
+            .envs(options.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("puma on the path");
+        let stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let mut puma = Self { child, stdout };
+        let mut line = String::new();
+        loop {
+            line.clear();
+            let read = puma.stdout.read_line(&mut line).expect("text");
+            assert_ne!(read, 0, "puma ended before it was ready");
+            if let Some((_, address)) = line.split_once(READY) {
+                return (puma, format!("http://{}", address.trim()));
+            }
         }
-        let _ = self.puma.wait();
     }
 }
 
-fn routes_file() -> Scratch {
-    static FILES: AtomicUsize = AtomicUsize::new(0);
-    let number = FILES.fetch_add(1, Ordering::Relaxed);
-    let name = format!("doorkeeper-routes-{}-{number}.json", std::process::id());
-    let routes: Vec<Value> = USE_CASES
-        .iter()
-        .map(|row| {
-            let scopes: Vec<_> = row.scope.split(' ').collect();
-            json!({ "method": row.method.as_str(), "path": row.path, "scopes": scopes })
-        })
-        .collect();
-    let file = Scratch(std::env::temp_dir().join(name));
-    std::fs::write(&file.0, Value::from(routes).to_string()).expect("a place for the routes");
-    file
+impl Drop for Puma {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            // Its process id may be another's by now.
+            return;
+        }
+        // SIGTERM, so that it takes its files along.
+        let asked = Command::new("kill").arg(self.child.id().to_string()).status();
+        if !asked.is_ok_and(|status| status.success()) {
+            let _ = self.child.kill();
+        }
+        let _ = self.child.wait();
+    }
+}
+
+// === impl Scratch ===
+
+impl Scratch {
+    /// A directory with the routes in it.
+    fn new() -> Self {
+        static DIRECTORIES: AtomicUsize = AtomicUsize::new(0);
+        let number = DIRECTORIES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("doorkeeper-test-{}-{number}", std::process::id());
+        let directory = Self(std::env::temp_dir().join(name));
+        let routes: Vec<Value> = USE_CASES
+            .iter()
+            .map(|row| {
+                let scopes: Vec<_> = row.scope.split(' ').collect();
+                json!({ "method": row.method.as_str(), "path": row.path, "scopes": scopes })
+            })
+            .collect();
+        std::fs::create_dir(directory.path()).expect("a place for the server's files");
+        std::fs::write(directory.path().join(ROUTES), Value::from(routes).to_string())
+            .expect("a place for the routes");
+        directory
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -227,6 +305,25 @@ impl PartnerClient {
             answers.push(task.await.expect("no panic"));
         }
         answers
+    }
+
+    /// Sends the request again and again, `every` so often, whatever becomes of those before.
+    pub(crate) async fn send_for(
+        &self,
+        duration: Duration,
+        every: Duration,
+        request: &Request<Body>,
+    ) -> Vec<Result<Answered, CallError>> {
+        let end = Instant::now() + duration;
+        let mut ticks = tokio::time::interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut calls = JoinSet::new();
+        while Instant::now() < end {
+            ticks.tick().await;
+            let (client, request) = (self.clone(), request.clone());
+            calls.spawn(async move { client.send(request).await });
+        }
+        calls.join_all().await
     }
 
     /// The credential that went out last.
