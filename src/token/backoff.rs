@@ -16,8 +16,11 @@ const LONGEST_WISH: Duration = Duration::from_secs(5 * 60);
 /// How long an answer that will not change by itself is remembered, until one caller probes.
 const PERMANENT: Duration = Duration::from_secs(5);
 
-/// A token that is rejected before this age was hardly revoked on purpose.
-const YOUNG: Duration = Duration::from_secs(5);
+/// A token that is rejected before this age was hardly revoked on purpose;
+const YOUNG: Duration = Duration::from_secs(1);
+
+/// nor was one before this age, if the one before it was rejected as well.
+const YOUNG_AMONG_RIVALS: Duration = Duration::from_secs(60);
 
 /// Longer than what is sent with a token at once takes to arrive.
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -51,13 +54,14 @@ pub(super) fn after_no_progress(lifetime: Option<&Lifetime>, now: Instant) -> Du
 }
 
 /// How long the renewal of a token that was rejected at `age` is held back. On a server that revokes
-/// the previous token, one that dies young, or after others that did (`rivals`), died because
-/// another process with the same client and scope has just got its own. To fetch at once would
+/// the previous token, one that dies young, all the more after others that did (`rivals`), died
+/// because another process with the same client and scope has just got its own. To fetch at once would
 /// revoke that in its turn, before what the rival sends with it has arrived: neither would ever get
 /// through. The more renewals were lost to that already, the wider the spread.
 pub(super) fn head_start(age: Duration, rivals: bool, lost: u32, random: f64) -> Option<Duration> {
     let spread = f64::from(1_u32 << lost.min(MOST_DOUBLINGS)) * random.clamp(0.0, 1.0);
-    (rivals || age < YOUNG).then(|| HEAD_START.mul_f64(1.0 + spread))
+    let young = if rivals { YOUNG_AMONG_RIVALS } else { YOUNG };
+    (age < young).then(|| HEAD_START.mul_f64(1.0 + spread))
 }
 
 #[cfg(test)]
@@ -105,11 +109,12 @@ mod tests {
             start.map(|start| start.as_millis())
         };
         assert_eq!(start(0, false, 0, 0.0), Some(250));
-        assert_eq!(start(4, false, 0, 1.0), Some(500));
-        assert_eq!(start(5, false, 0, 1.0), None);
-        assert_eq!(start(3_600, true, 0, 1.0), Some(500));
-        assert_eq!(start(3_600, true, 2, 1.0), Some(1_250));
-        assert_eq!(start(3_600, true, u32::MAX, 1.0), Some(2_250));
+        assert_eq!(start(0, false, 0, 1.0), Some(500));
+        assert_eq!(start(1, false, 0, 1.0), None);
+        assert_eq!(start(59, true, 0, 1.0), Some(500));
+        assert_eq!(start(60, true, 0, 1.0), None);
+        assert_eq!(start(9, true, 2, 1.0), Some(1_250));
+        assert_eq!(start(9, true, u32::MAX, 1.0), Some(2_250));
     }
 
     #[test]
