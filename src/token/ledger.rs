@@ -41,6 +41,8 @@ struct Book {
     pause: Option<Pause>,
     last: Option<(Instant, FetchOutcome)>,
     evictions: Evictions,
+    /// Its layer is gone.
+    closed: bool,
 }
 
 /// The server is to be left alone for a while.
@@ -180,6 +182,9 @@ impl Ledger {
     /// The flight that is due without any caller.
     pub(super) fn due(&self, now: Instant) -> Option<Ticket> {
         let mut book = self.book();
+        if book.closed {
+            return None;
+        }
         let phase = self.current.load().as_ref().map(|token| token.phase(now));
         match classify(phase, book.fetching(now)) {
             Decision::UseAndFetch | Decision::Fetch => Some(book.claim(Cause::Demand)),
@@ -349,9 +354,12 @@ impl Ledger {
         book.forget_what_may_have_changed();
     }
 
-    /// Ends the flight, if one is under way: its layer is gone.
+    /// Ends the flight, if one is under way, and starts no other without a caller: its layer is gone.
     pub(super) fn close(&self) {
-        let flight = self.book().flight.take();
+        let mut book = self.book();
+        book.closed = true;
+        let flight = book.flight.take();
+        drop(book);
         drop(flight);
     }
 
