@@ -167,7 +167,51 @@ impl From<Infallible> for InvalidScope {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// From an alphabet that is small, so that sets meet, and has the ends of each legal range.
+    fn sets() -> impl Strategy<Value = BTreeSet<String>> {
+        prop::collection::btree_set("[!#\\[\\]~ab]{1,2}", 1..6)
+    }
+
+    fn scope(set: &BTreeSet<String>) -> Scope {
+        Scope::parse(&Vec::from_iter(set.iter().map(String::as_str)).join(" ")).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn a_scope_is_the_set_of_its_tokens_however_it_is_written(
+            set in sets(), again in prop::collection::vec(any::<prop::sample::Index>(), 0..4), space in 1..3_usize,
+        ) {
+            let mut tokens = Vec::from_iter(set.iter().map(String::as_str));
+            for index in again {
+                let token = *index.get(&tokens);
+                tokens.insert(index.index(tokens.len()), token);
+            }
+            tokens.reverse();
+            let written = Scope::parse(&tokens.join(&" ".repeat(space))).unwrap();
+            prop_assert_eq!(&written, &scope(&set));
+            prop_assert!(written.iter().eq(set.iter().map(String::as_str)), "sorted, and each once");
+            prop_assert_eq!(&Scope::parse(written.as_str()).unwrap(), &written, "reading twice changes nothing");
+        }
+
+        #[test]
+        fn containment_is_that_of_the_sets(one in sets(), other in sets()) {
+            let union = BTreeSet::from_iter(one.union(&other).cloned());
+            prop_assert_eq!(scope(&one).contains(&scope(&other)), one.is_superset(&other));
+            prop_assert!(scope(&union).contains(&scope(&one)) && scope(&union).contains(&scope(&other)));
+            prop_assert_eq!(scope(&one) == scope(&other), one == other);
+        }
+
+        #[test]
+        fn a_text_is_a_scope_if_all_its_characters_may_be_in_one(text in "[ -~\\x00-\\x1f\\x7fé]{0,4}") {
+            let legal = |c| matches!(c, ' '..='~') && c != '"' && c != '\\';
+            let good = text.chars().all(legal) && text.chars().any(|c| c != ' ');
+            prop_assert_eq!(Scope::parse(&text).is_ok(), good);
+        }
+    }
 
     #[test]
     fn order_duplicates_and_spaces_do_not_matter() {

@@ -17,6 +17,8 @@ mod flight;
 mod ledger;
 mod lifetime;
 mod patience;
+#[cfg(test)]
+mod properties;
 mod slot;
 mod status;
 
