@@ -21,6 +21,8 @@ mod patience;
 mod properties;
 mod slot;
 mod status;
+#[cfg(test)]
+mod stress;
 
 pub(crate) use access_token::Presented;
 pub(crate) use flight::{Answer, Wait};
