@@ -40,14 +40,14 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[test]
 fn one_thread_sees_what_the_model_says() {
-    for round in 0..rounds(200) {
+    for round in 0..rounds(400) {
         storm(1, 400, round);
     }
 }
 
 #[test]
 fn what_many_threads_see_one_could_have_seen() {
-    for round in 0..rounds(40) {
+    for round in 0..rounds(200) {
         storm(6, 200, round);
     }
 }

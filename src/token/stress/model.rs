@@ -31,6 +31,8 @@ pub(super) struct Model {
 struct Token {
     carried: Carried,
     life: Option<Lifetime>,
+    /// From here on callers look closer than at the token alone.
+    look: Option<Instant>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -57,6 +59,15 @@ struct Failure {
 }
 
 impl Token {
+    fn new(carried: Carried, life: Option<Lifetime>) -> Self {
+        Self { carried, life, look: life.map(|life| life.soft) }
+    }
+
+    /// Never before anything can be due, and never too late to wait for a renewal.
+    fn look_at(&mut self, then: Instant) {
+        self.look = self.life.map(|life| then.clamp(life.soft, life.hard));
+    }
+
     fn is_live(&self, at: Instant) -> bool {
         self.life.is_none_or(|life| at < life.deadline)
     }
@@ -124,10 +135,12 @@ impl Model {
 
     fn fresh(&self, at: Instant, saw: &Saw) -> bool {
         match saw {
-            Saw::Use(carried) => self
-                .token
-                .is_some_and(|token| token.carried == *carried && !token.is_about_to_expire(at)),
-            Saw::Nothing => self.token.is_none_or(|token| token.wants_renewal(at)),
+            Saw::Use(carried) => self.token.is_some_and(|token| {
+                token.carried == *carried && token.look.is_none_or(|look| at < look)
+            }),
+            Saw::Nothing => {
+                self.token.is_none_or(|token| token.look.is_some_and(|look| look <= at))
+            }
             _ => false,
         }
     }
@@ -148,6 +161,10 @@ impl Model {
                 let due = live.is_some_and(|token| {
                     let soft = token.wants_renewal(at) && !token.is_about_to_expire(at);
                     token.carried == *carried && soft
+                });
+                // One renewal is all that it needs until it is about to expire.
+                self.token.iter_mut().for_each(|token| {
+                    token.life.into_iter().for_each(|life| token.look_at(life.hard));
                 });
                 due && !nothing_to_do && self.claim(false)
             }
@@ -276,9 +293,10 @@ impl Model {
             let until = at + backoff::after_no_progress(token.life.as_ref(), at);
             self.rest = Some(Rest { until, failure: None });
             self.failures = 0;
+            self.token.iter_mut().for_each(|token| token.look_at(until));
             return Ok(token.carried);
         }
-        let token = Token { carried: Carried { generation: self.newest + 1, name }, life };
+        let token = Token::new(Carried { generation: self.newest + 1, name }, life);
         if !token.is_live(at) {
             return Err(self.fail(&TokenError::new(TokenErrorKind::Expired), at, random));
         }
@@ -300,6 +318,7 @@ impl Model {
         let until = at + backoff::after_failure(error, self.failures, random);
         let failure = Failure { kind: error.kind(), transient: error.is_transient() };
         self.rest = Some(Rest { until, failure: Some(failure) });
+        self.token.iter_mut().for_each(|token| token.look_at(until));
         error.kind()
     }
 
