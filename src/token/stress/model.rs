@@ -5,6 +5,7 @@
 //! [`backoff`], which has properties of its own.
 
 use std::collections::BTreeSet;
+use std::mem;
 
 use tokio::time::Instant;
 
@@ -38,6 +39,7 @@ struct Token {
 #[derive(Debug, Clone, PartialEq, Default)]
 struct Flight {
     for_a_rejection: bool,
+    token_rejected: bool,
     token_forgotten: bool,
     secret_changed: bool,
     /// The operations that wait for it, by their numbers.
@@ -118,6 +120,10 @@ impl Model {
 
     fn live(&self, at: Instant) -> Option<Token> {
         self.token.filter(|token| token.is_live(at))
+    }
+
+    fn has(&self, name: u32) -> bool {
+        self.token.is_some_and(|token| token.carried.name == name)
     }
 
     fn newer(&self, than: u64, at: Instant) -> Option<Token> {
@@ -235,6 +241,7 @@ impl Model {
         }
         if let Some(flight) = &mut self.flight {
             flight.aboard.insert(number);
+            flight.token_rejected |= for_a_rejection && !flight.for_a_rejection;
         }
         as_told
     }
@@ -248,7 +255,11 @@ impl Model {
         history: &[Operation],
     ) -> bool {
         let Some(mut flight) = self.flight.take() else { return matches!(saw, Saw::Closed) };
+        let rejected = mem::take(&mut flight.token_rejected);
+        flight.for_a_rejection |= rejected;
         let worthless = match brought {
+            // It was sent before the rejection: a server that has another now was not asked.
+            Brought::Token { name, .. } if self.has(*name) => flight.token_forgotten || rejected,
             Brought::Token { .. } => flight.token_forgotten,
             // A server that is down is no less so because something has changed here.
             Brought::Failure(error) => {
@@ -296,12 +307,15 @@ impl Model {
             self.token.iter_mut().for_each(|token| token.look_at(until));
             return Ok(token.carried);
         }
-        let token = Token::new(Carried { generation: self.newest + 1, name }, life);
+        // A token that is given again past its end is no newer for that.
+        let again = self.token.filter(|token| token.carried.name == name);
+        let generation = again.map_or(self.newest + 1, |token| token.carried.generation);
+        let token = Token::new(Carried { generation, name }, life);
         if !token.is_live(at) {
             return Err(self.fail(&TokenError::new(TokenErrorKind::Expired), at, random));
         }
         self.token = Some(token);
-        self.newest += 1;
+        self.newest = generation;
         self.rest = None;
         self.failures = 0;
         if for_a_rejection {

@@ -198,8 +198,10 @@ impl Worker<'_> {
                 None => Saw::Nothing,
             },
             Call::Acquire => self.take(number, ledger.acquire(at)),
-            Call::Renew(generation) => self.take(number, ledger.renew(at, *generation)),
-            Call::RenewBehind(generation) => self.fly(number, ledger.renew_behind(at, *generation)),
+            Call::Renew(generation) => self.take(number, ledger.renew(at, *generation, 0.0)),
+            Call::RenewBehind(generation) => {
+                self.fly(number, ledger.renew_behind(at, *generation, 0.0))
+            }
             Call::Due => self.fly(number, ledger.due(at)),
             Call::Land(brought, random) => {
                 self.landed(number, ledger.land(at, place.delivery(brought), *random))
