@@ -6,6 +6,9 @@
 //! else is in the book, behind a mutex that only those take who find no token, or one that wants
 //! attention. The lock is never held across a send.
 
+mod book;
+mod rivals;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,12 +17,14 @@ use tokio::time::Instant;
 
 use super::access_token::{AccessToken, Presented};
 use super::backoff;
-use super::flight::{self, Answer, Boarding, Brought, Cause, Flight, Ticket};
+use super::flight::{Answer, Boarding, Brought, Cause, Flight, Ticket};
 use super::lifetime::{Decision, Fetching, Lifetime, classify};
 use super::status::{FetchOutcome, LastFetch, TokenState, TokenStatus};
 use crate::error::{TokenError, TokenErrorKind};
 use crate::grant::TokenResponse;
 use crate::scope::Scope;
+
+use book::{Book, Pause, Why};
 
 /// What is known of one token.
 pub(super) struct Ledger {
@@ -27,45 +32,6 @@ pub(super) struct Ledger {
     schemes: Arc<[String]>,
     current: ArcSwapOption<AccessToken>,
     book: Mutex<Book>,
-}
-
-#[derive(Default)]
-struct Book {
-    flight: Option<Flight>,
-    /// The generation of the newest token. It never goes back.
-    generation: u64,
-    /// When the newest token came.
-    fetched: Option<Instant>,
-    /// Failed flights since the last good one.
-    failures: u32,
-    pause: Option<Pause>,
-    last: Option<(Instant, FetchOutcome)>,
-    evictions: Evictions,
-    /// Its layer is gone.
-    closed: bool,
-}
-
-/// The server is to be left alone for a while.
-struct Pause {
-    until: Instant,
-    why: Why,
-}
-
-enum Why {
-    Failed(TokenError),
-    /// It gave the same token again.
-    NoProgress,
-}
-
-/// Tokens that were revoked before their time, one after the other: the mark of a server that
-/// revokes the previous token whenever another process gets one.
-#[derive(Default)]
-struct Evictions {
-    in_a_row: u32,
-    /// The generation that may prove the next one: it was fetched because of a rejection.
-    suspect: u64,
-    /// Tokens in a row that were fetched because of a rejection and not accepted either.
-    unproven: u32,
 }
 
 /// What a caller does next.
@@ -158,7 +124,7 @@ impl Ledger {
                 return Step::Fail(error);
             }
         }
-        let not_before = book.head_start(now, random);
+        let not_before = book.rivals.head_start(now, random);
         let Boarding { answer, ticket } = book.board(Cause::Rejection);
         let ticket = ticket.map(|ticket| ticket.not_before(not_before));
         Step::Wait(Boarding { answer, ticket }, None)
@@ -175,7 +141,7 @@ impl Ledger {
         let settled = self.newer_than(generation, now).is_some()
             || book.flight.is_some()
             || book.failing(now).is_some();
-        let not_before = book.head_start(now, random);
+        let not_before = book.rivals.head_start(now, random);
         if settled { None } else { Some(book.claim(Cause::Rejection).not_before(not_before)) }
     }
 
@@ -204,20 +170,13 @@ impl Ledger {
     /// The API accepted the token of `generation` after it had rejected an older one. Gives how many
     /// tokens in a row were revoked by then, if this is news.
     pub(super) fn confirm(&self, generation: u64) -> Option<u32> {
-        let evictions = &mut self.book().evictions;
-        if evictions.suspect != generation {
-            return None;
-        }
-        let in_a_row = evictions.in_a_row.saturating_add(1);
-        *evictions = Evictions { in_a_row, ..Evictions::default() };
-        Some(in_a_row)
+        self.book().rivals.confirm(generation)
     }
 
     /// Whether a fresh token that is rejected was most likely revoked: a route is not to be blamed
     /// for that.
     pub(super) fn is_contended(&self) -> bool {
-        let evictions = &self.book().evictions;
-        evictions.in_a_row > 0 && evictions.unproven < 2
+        self.book().rivals.are_likely()
     }
 
     /// Takes in what a flight brought, and tells all who waited for it. `random`, from 0 up to 1,
@@ -278,37 +237,35 @@ impl Ledger {
         if response.scope().is_some_and(|granted| !granted.contains(&self.scope)) {
             return Err(TokenError::new(TokenErrorKind::NarrowScope));
         }
-        let mut generation = book.generation + 1;
         let current = self.current.load_full();
-        match current.filter(|token| token.is_same_as(response.access_token())) {
+        let generation = match current.filter(|token| token.is_same_as(response.access_token())) {
             // A server that reuses tokens: the same string has the same end, whatever it says now.
             Some(current) if current.is_live(now) => {
                 let until = now + backoff::after_no_progress(current.lifetime(), now);
                 book.pause = Some(Pause { until, why: Why::NoProgress });
                 book.failures = 0;
                 book.last = Some((now, FetchOutcome::SameToken));
-                // Whoever gives a token again does not revoke it for giving another.
-                book.fetched = None;
+                book.rivals.same_token();
                 current.look_again_at(until);
                 return Ok(current);
             }
             // It lives a little longer there than was known here. A request that was rejected with
             // it is not to take it for a newer one.
-            Some(current) => {
-                generation = current.generation();
-                book.fetched = None;
-            }
-            None => book.fetched = Some(now),
-        }
+            Some(current) => current.generation(),
+            None => book.generation + 1,
+        };
         let token = AccessToken::new(response.access_token(), &self.schemes, generation, *lifetime);
         if !token.is_live(now) {
             return Err(TokenError::new(TokenErrorKind::Expired));
+        }
+        book.rivals.new_token(generation, cause, now);
+        if generation == book.generation {
+            book.rivals.same_token();
         }
         book.generation = generation;
         book.failures = 0;
         book.pause = None;
         book.last = Some((now, FetchOutcome::Fetched));
-        book.evictions.new_token(generation, cause);
         let token = Arc::new(token);
         self.current.store(Some(Arc::clone(&token)));
         Ok(token)
@@ -340,7 +297,7 @@ impl Ledger {
         if let Some(flight) = &mut book.flight {
             flight.since_sent().invalidated = true;
         }
-        book.forget_what_may_have_changed();
+        book.forgive();
         self.current.store(None);
     }
 
@@ -351,7 +308,7 @@ impl Ledger {
         if let Some(flight) = &mut book.flight {
             flight.since_sent().new_secret = true;
         }
-        book.forget_what_may_have_changed();
+        book.forgive();
     }
 
     /// Ends the flight, if one is under way, and starts no other without a caller: its layer is gone.
@@ -391,7 +348,7 @@ impl Ledger {
                 outcome: outcome.clone(),
             }),
             failures: book.failures,
-            evictions: book.evictions.in_a_row,
+            evictions: book.rivals.evictions(),
             next_attempt: book
                 .next_attempt(current.as_deref(), now)
                 .map(|then| then.saturating_duration_since(now)),
@@ -410,90 +367,3 @@ impl Ledger {
 
 /// Farther than any token lives.
 pub(super) const FAR: Duration = Duration::from_secs(20 * 365 * 24 * 60 * 60);
-
-// === impl Book ===
-
-impl Book {
-    fn fetching(&self, now: Instant) -> Fetching {
-        match (&self.flight, &self.pause) {
-            (Some(_), _) => Fetching::Underway,
-            (None, Some(pause)) if now < pause.until => Fetching::Paused,
-            (None, _) => Fetching::Idle,
-        }
-    }
-
-    /// The one flight there may be, claimed under the lock; to be launched without it.
-    fn claim(&mut self, cause: Cause) -> Ticket {
-        let (flight, ticket) = flight::claim(cause);
-        self.flight = Some(flight);
-        ticket
-    }
-
-    /// Until when a flight for the sake of a rejection is held back.
-    fn head_start(&self, now: Instant, random: f64) -> Option<Instant> {
-        let age = now.saturating_duration_since(self.fetched?);
-        let Evictions { in_a_row, unproven, .. } = self.evictions;
-        let rivals = in_a_row > 0 || unproven > 0;
-        Some(now + backoff::head_start(age, rivals, unproven, random)?)
-    }
-
-    /// A place on the flight; on a new one, if none is under way.
-    fn board(&mut self, cause: Cause) -> Boarding {
-        let ticket = if self.flight.is_none() { Some(self.claim(cause)) } else { None };
-        let flight = self.flight.as_mut().expect("there is one now");
-        Boarding { answer: flight.join(cause), ticket }
-    }
-
-    /// The failure for whose sake the server is left alone yet. A token that came back the same is
-    /// none: once it is rejected, the server may well have another.
-    fn failing(&self, now: Instant) -> Option<TokenError> {
-        match &self.pause {
-            Some(Pause { until, why: Why::Failed(error) }) if now < *until => Some(error.clone()),
-            _ => None,
-        }
-    }
-
-    fn last_error(&self) -> Option<TokenError> {
-        match &self.pause {
-            Some(Pause { why: Why::Failed(error), .. }) => Some(error.clone()),
-            _ => None,
-        }
-    }
-
-    fn forget_what_may_have_changed(&mut self) {
-        let lasting = matches!(&self.pause, Some(Pause { why: Why::Failed(error), .. }) if error.is_transient());
-        if !lasting {
-            self.pause = None;
-            self.failures = 0;
-        }
-    }
-
-    fn next_attempt(&self, current: Option<&AccessToken>, now: Instant) -> Option<Instant> {
-        if self.flight.is_some() {
-            return None;
-        }
-        let wanted = match current {
-            Some(token) => token.lifetime()?.soft,
-            None => now,
-        };
-        let allowed = self.pause.as_ref().map_or(now, |pause| pause.until);
-        Some(wanted.max(allowed).max(now))
-    }
-}
-
-// === impl Evictions ===
-
-impl Evictions {
-    fn new_token(&mut self, generation: u64, cause: Cause) {
-        match cause {
-            // The one before it came to its time: nobody else is at work.
-            Cause::Demand => *self = Self::default(),
-            Cause::Rejection => {
-                if self.suspect != 0 {
-                    self.unproven = self.unproven.saturating_add(1);
-                }
-                self.suspect = generation;
-            }
-        }
-    }
-}
