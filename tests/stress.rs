@@ -42,7 +42,7 @@ use books::{Books, Call};
 use partner::{Climate, ONCE, Partner, ROUTES};
 
 /// Scopes that no route has.
-const CHOSEN: u32 = 5;
+const CHOSEN: u32 = 8;
 
 /// Long enough for anything but what hangs.
 const HANG: Duration = Duration::from_secs(120);
@@ -201,7 +201,7 @@ impl Storm {
     async fn call_in_some_way(&self, random: &mut SmallRng) {
         let route = random.random_range(0..ROUTES.len());
         let chosen =
-            random.random_ratio(1, 12).then(|| format!("c{}", random.random_range(0..CHOSEN)));
+            random.random_ratio(1, 4).then(|| format!("c{}", random.random_range(0..CHOSEN)));
         let call = self.call(route, chosen);
         let limit = Duration::from_millis(random.random_range(0..=self.idle));
         let answered = match random.random_range(0..10) {

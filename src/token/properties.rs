@@ -211,6 +211,9 @@ fn in_every_state_there_is_a_next_step_and_none_breaks_a_law() {
             if matches!(phase, Some(Phase::Fresh | Phase::Soft)) {
                 assert!(uses, "nobody waits before the hard edge: {state}");
             }
+            if phase == Some(Phase::Hard) && fetching != Fetching::Paused {
+                assert!(!uses, "from the hard edge on, callers wait for the renewal: {state}");
+            }
             if phase != Some(Phase::Fresh) && fetching == Fetching::Idle {
                 assert!(fetches, "somebody renews: {state}");
             }
