@@ -17,6 +17,7 @@ pub mod sandbox;
 mod scope;
 mod service;
 mod striped;
+mod sync;
 mod token;
 
 pub use body::{ReplayBody, Superseded};

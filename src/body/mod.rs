@@ -1,5 +1,7 @@
 //! Request bodies that can be sent a second time.
 
+#[cfg(all(test, partner_auth_loom))]
+mod loom;
 mod recording;
 mod tee;
 #[cfg(test)]

@@ -5,7 +5,6 @@
 //! another one. No lock is held while a waker runs or a body is dropped.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use tower::BoxError;
 use super::poll_bytes;
 use super::recording::{Full, Recording};
 use super::{Kind, ReplayBody};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The error that ends a request body whose request was sent again with a new token.
 ///

@@ -1,7 +1,7 @@
 //! A token in the form in which requests carry it.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::lifetime::{Lifetime, Phase};
 use crate::striped::Striped;
+use crate::sync::AtomicU64;
 
 /// A token of a slot. Its buffers are wiped when the last request that carries it is done.
 pub(crate) struct AccessToken {

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, Timeout, timeout_at};
 use tower::ServiceExt;
 
@@ -21,6 +20,7 @@ use super::access_token::AccessToken;
 use super::slot::{Landed, Slot};
 use crate::error::{TokenError, TokenErrorKind};
 use crate::scope::Scope;
+use crate::sync::oneshot;
 
 /// What a flight brought.
 pub(crate) type Answer = Result<Arc<AccessToken>, TokenError>;

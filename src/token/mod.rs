@@ -16,12 +16,14 @@ mod backoff;
 mod flight;
 mod ledger;
 mod lifetime;
+#[cfg(all(test, partner_auth_loom))]
+mod loom;
 mod patience;
 #[cfg(test)]
 mod properties;
 mod slot;
 mod status;
-#[cfg(test)]
+#[cfg(all(test, not(partner_auth_loom)))]
 mod stress;
 
 pub(crate) use access_token::Presented;

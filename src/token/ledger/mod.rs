@@ -9,10 +9,9 @@
 mod book;
 mod rivals;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use tokio::time::Instant;
 
 use super::access_token::{AccessToken, Presented};
@@ -23,6 +22,7 @@ use super::status::{FetchOutcome, LastFetch, TokenState, TokenStatus};
 use crate::error::{TokenError, TokenErrorKind};
 use crate::grant::TokenResponse;
 use crate::scope::Scope;
+use crate::sync::{ArcSwapOption, Mutex, MutexGuard, PoisonError};
 
 use book::{Book, Pause, Why};
 
