@@ -83,6 +83,7 @@ mod tests {
             &[b"Basic realm=\"x\"", b"Bearer realm=\"y\",error = \"insufficient_scope\""],
             &[b"Negotiate abc==, Bearer realm=\"y\", error=\"insufficient_scope\", scope=\"a b\""],
             &[b"error=\"insufficient_scope\""],
+            &[b"Bearer realm=\"x\" error=\"insufficient_scope\""],
             &[b"Bearer error=\"insufficient_\\scope\""],
         ] {
             assert_eq!(unauthorized(challenges), Verdict::InsufficientScope, "{challenges:?}");

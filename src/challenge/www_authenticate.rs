@@ -20,9 +20,9 @@ pub(crate) fn challenges(header: &[u8]) -> impl Iterator<Item = Challenge<'_>> {
         let mut challenge =
             Challenge { scheme: first.scheme.unwrap_or_default(), error: first.error() };
         // Elements without a scheme of their own are further parameters of this challenge.
-        while let Some(parameter) = elements.next_if(|element| element.scheme.is_none()) {
+        while let Some(more) = elements.next_if(|element| element.scheme.is_none()) {
             // RFC 6750 §3: each attribute once. Of several, the first counts.
-            challenge.error = challenge.error.or(parameter.error());
+            challenge.error = challenge.error.or_else(|| more.error());
         }
         Some(challenge)
     })
@@ -47,40 +47,64 @@ struct Elements<'a> {
 
 struct Element<'a> {
     scheme: Option<&'a [u8]>,
-    parameter: Option<(&'a [u8], Value<'a>)>,
+    parameters: Parameters<'a>,
+}
+
+/// The parameters of an element: one, or several by a server that leaves the commas out.
+struct Parameters<'a> {
+    rest: &'a [u8],
 }
 
 impl<'a> Element<'a> {
-    fn error(&self) -> Option<Value<'a>> {
-        let (name, value) = self.parameter?;
-        name.eq_ignore_ascii_case(b"error").then_some(value)
-    }
-
     fn parse(text: &'a [u8]) -> Self {
         let (word, rest) = split_word(text);
-        match rest.trim_ascii_start() {
-            // `name=value`, with or without white space around the sign.
-            [b'=', value @ ..] => {
-                Self { scheme: None, parameter: Some((word, Value::parse(value))) }
+        // `name=value`, with or without white space around the sign, or else a `Scheme`.
+        if rest.trim_ascii_start().starts_with(b"=") {
+            Self { scheme: None, parameters: Parameters { rest: text } }
+        } else {
+            Self { scheme: Some(word), parameters: Parameters { rest } }
+        }
+    }
+
+    fn error(mut self) -> Option<Value<'a>> {
+        let (_, value) = self.parameters.find(|(name, _)| name.eq_ignore_ascii_case(b"error"))?;
+        Some(value)
+    }
+}
+
+impl<'a> Iterator for Parameters<'a> {
+    type Item = (&'a [u8], Value<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let text = self.rest.trim_ascii_start();
+            if text.is_empty() {
+                return None;
             }
-            // `Scheme`, `Scheme token68` or `Scheme name=value`.
-            rest => {
-                let (name, rest) = split_word(rest);
-                let parameter = match rest.trim_ascii_start() {
-                    [b'=', value @ ..] => Some((name, Value::parse(value))),
-                    _ => None,
-                };
-                Self { scheme: Some(word), parameter }
+            let (name, rest) = split_word(text);
+            if let [b'=', value @ ..] = rest.trim_ascii_start() {
+                let (value, rest) = Value::split(value);
+                self.rest = rest;
+                return Some((name, value));
             }
+            // A token68, or a word of a text without quotes: no parameter.
+            self.rest = rest;
         }
     }
 }
 
 impl<'a> Value<'a> {
-    fn parse(text: &'a [u8]) -> Self {
-        match text.trim_ascii() {
-            [b'"', quoted @ ..] => Self(&quoted[..end_of_quoted(quoted)]),
-            bare => Self(bare),
+    /// The value at the start of `text`, and what comes after it.
+    fn split(text: &'a [u8]) -> (Self, &'a [u8]) {
+        match text.trim_ascii_start() {
+            [b'"', quoted @ ..] => {
+                let (value, rest) = quoted.split_at(end_of_quoted(quoted));
+                (Self(value), rest.get(1..).unwrap_or_default())
+            }
+            bare => {
+                let (value, rest) = bare.split_at(end_of(bare, is_blank));
+                (Self(value), rest)
+            }
         }
     }
 }
@@ -93,7 +117,7 @@ impl<'a> Iterator for Elements<'a> {
             if self.rest.is_empty() {
                 return None;
             }
-            let end = end_of_element(self.rest);
+            let end = end_of(self.rest, |b| b == b',');
             let element = self.rest[..end].trim_ascii();
             self.rest = self.rest.get(end + 1..).unwrap_or_default();
             // RFC 9110 §5.6.1.2: empty list elements are skipped.
@@ -105,16 +129,19 @@ impl<'a> Iterator for Elements<'a> {
 }
 
 fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
-    let end = text.iter().position(|b| matches!(b, b' ' | b'\t' | b'='));
-    text.split_at(end.unwrap_or(text.len()))
+    text.split_at(end_of(text, |b| is_blank(b) || b == b'='))
 }
 
-/// Where the comma stands that ends the first element of `text`, or its end.
-fn end_of_element(text: &[u8]) -> usize {
+fn is_blank(b: u8) -> bool {
+    matches!(b, b' ' | b'\t')
+}
+
+/// Where the first byte stands that `ends` the text and is in no quoted string, or the text's end.
+fn end_of(text: &[u8], ends: impl Fn(u8) -> bool) -> usize {
     let mut at = 0;
     while at < text.len() {
         match text[at] {
-            b',' => return at,
+            b if ends(b) => return at,
             b'"' => at += 1 + end_of_quoted(&text[at + 1..]),
             _ => {}
         }
@@ -172,6 +199,26 @@ mod tests {
         assert_eq!(read("error=\"x\""), [(String::new(), Some("x".to_owned()))]);
         assert_eq!(read("=, ==, \"\"").len(), 2);
         assert_eq!(read("Bearer,error=\"x\""), [("Bearer".to_owned(), Some("x".to_owned()))]);
+    }
+
+    #[test]
+    fn parameters_without_commas_are_read_like_those_with() {
+        let bearer = |error: &str| vec![("Bearer".to_owned(), Some(error.to_owned()))];
+        for header in [
+            "Bearer realm=\"x\" error=\"e\"",
+            "Bearer realm=x error=e",
+            "Bearer error=e realm=x",
+            "Bearer realm=\"x\"error=\"e\"scope=\"s\"",
+            "Bearer realm=\"a error=f\" \t error = \"e\"",
+            "Bearer realm=a\" error=f\" error=e",
+            "Bearer realm=My API error=e",
+            "Bearer \"a error=f\" error=e",
+            "Bearer scope=\"s\", realm=\"x\" error=\"e\", error=\"f\"",
+        ] {
+            assert_eq!(read(header), bearer("e"), "{header}");
+        }
+        let sentence = read("Bearer error_description=The token has no scope, error=\"e\"");
+        assert_eq!(sentence, bearer("e"), "a loose word begins no challenge");
     }
 
     #[test]
