@@ -160,12 +160,12 @@ fn seconds(json: &str) -> Option<Duration> {
     Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
 
-/// `Retry-After` in both forms (RFC 9110 §10.2.3). A date counts from the answer's own `Date`, so
-/// that the two hosts' clocks need not agree.
+/// `Retry-After` in both forms (RFC 9110 §10.2.3), its number read as one in the body is. A date
+/// counts from the answer's own `Date`, so that the two hosts' clocks need not agree.
 fn retry_after_header(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
+    if let Some(number) = seconds(text) {
+        return Some(number);
     }
     let date = |text: &str| httpdate::parse_http_date(text).ok();
     let until = date(text)?;
@@ -318,6 +318,13 @@ mod tests {
     }
 
     #[test]
+    fn what_a_token_response_prints_holds_no_part_of_the_answer() {
+        let body = r#"{"access_token":"s3cret","token_type":"Bearer","scope":"s3cret"}"#;
+        let response = answer(200, body).unwrap();
+        assert!(!format!("{response:?} {response:#?}").contains("s3cret"), "{response:?}");
+    }
+
+    #[test]
     fn retry_after_is_read_from_header_and_body() {
         let retry_after = |headers: &[(&str, &str)], body: &str| {
             let mut map = HeaderMap::new();
@@ -345,6 +352,14 @@ mod tests {
             seconds(0)
         );
         assert_eq!(retry_after(&[("retry-after", "soon")], ""), None);
+        for no_number in ["+7", "-7", "7s", "inf"] {
+            assert_eq!(retry_after(&[("retry-after", no_number)], ""), None, "{no_number}");
+        }
+        // More than any integer holds is no reason to come back at once.
+        let beyond_all = "99999999999999999999999999";
+        assert_eq!(retry_after(&[("retry-after", beyond_all)], ""), Some(Duration::MAX));
+        let fraction = Some(Duration::from_millis(1500));
+        assert_eq!(retry_after(&[("retry-after", "1.5")], ""), fraction);
         let body = r#"{"error":"rate_limit_exceeded","retry_after":60}"#;
         assert_eq!(retry_after(&[], body), seconds(60));
         assert_eq!(retry_after(&[("retry-after", "7")], body), seconds(7));
