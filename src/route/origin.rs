@@ -25,7 +25,11 @@ impl Origin {
         let https = match scheme.to_ascii_lowercase().as_str() {
             "https" => true,
             "http" => false,
-            other => return Err(format!("has the scheme {other:?}: use https")),
+            other if is_scheme(other) => {
+                return Err(format!("has the scheme {other:?}: use https"));
+            }
+            // Anything may be in it, a password too.
+            _ => return Err("has no valid scheme: write it as https://host/path".to_owned()),
         };
         if authority.contains('@') {
             return Err("has user information before its host: remove it".to_owned());
@@ -69,12 +73,18 @@ impl Origin {
     }
 }
 
-// `Authority` reads `host:` and `host:99999` as having no port at all: such a host is of no origin.
+// `Authority` reads `host:` and `host:99999` as having no port at all, and passes over what is between
+// the two in `host:1[::1]:80`: such a host is of no origin. Nor is one with a port that is written in
+// another way than a request's is: `:0443`, `:+443`.
 fn effective_port(authority: &Authority, https: bool) -> Option<u16> {
-    match authority.port_u16() {
-        Some(port) => Some(port),
-        None if authority.as_str().len() == authority.host().len() => Some(default_port(https)),
-        None => None,
+    let behind_host = authority.as_str().len() - authority.host().len();
+    match authority.port() {
+        None => (behind_host == 0).then_some(default_port(https)),
+        Some(port) => {
+            let text = port.as_str();
+            let plain = text.starts_with(|c| matches!(c, '1'..='9'));
+            (plain && behind_host == ":".len() + text.len()).then(|| port.as_u16())
+        }
     }
 }
 
@@ -83,14 +93,43 @@ fn default_port(https: bool) -> u16 {
 }
 
 /// A URL as it may be shown: without user information, query and fragment, any of which may hold a
-/// password or a key.
+/// password or a key. A URL that is badly written is shown only as far as none of them can be in it.
 pub(crate) fn shown(url: &str) -> String {
-    let url = url.split(['?', '#']).next().unwrap_or_default();
-    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    let separator = if scheme.is_empty() { "" } else { "://" };
-    format!("{scheme}{separator}{host}{path}")
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) if is_scheme(scheme) => (Some(scheme), rest),
+        _ => (None, url),
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let host = rest[..end].rfind('@').map_or(0, |at| at + 1);
+    let text = if scheme.is_some() && is_host(&rest[host..end]) {
+        &rest[host..]
+    } else {
+        // A password may have any of the three marks in it, unescaped.
+        match rest.rsplit_once('@') {
+            Some((user, _)) if user.contains(['?', '#']) => "…",
+            Some((_, host)) => host,
+            None => rest,
+        }
+    };
+    let text = text.split(['?', '#']).next().unwrap_or_default();
+    scheme.map_or(text.to_owned(), |scheme| format!("{scheme}://{text}"))
+}
+
+/// Whether a text has the form of a scheme (RFC 3986 §3.1).
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+}
+
+/// Whether an authority without user information has the form of `host[:port]`, and not of the
+/// beginning of `user:password`.
+fn is_host(authority: &str) -> bool {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(address) => address.split_once(']').unwrap_or_default(),
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+    };
+    let digits = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    !host.is_empty() && (port.is_empty() || port.strip_prefix(':').is_some_and(digits))
 }
 
 /// Whether a host is this machine: `localhost` (RFC 6761 §6.3), `127.0.0.0/8` or `[::1]`.
@@ -171,6 +210,10 @@ mod tests {
             ("https", "u@a.example", "user information"),
             ("https", "a.example:99999", "port"),
             ("https", "a.example:", "port"),
+            ("https", "a.example:0", "port"),
+            ("https", "a.example:0443", "port"),
+            ("https", "a.example:+443", "port"),
+            ("http", "127.0.0.1:1.example[::1]:80", "port"),
             ("https", "bücher.example", "host"),
             ("https", "a%2eexample", "host"),
             ("https", "a example", "host"),
@@ -187,10 +230,38 @@ mod tests {
             ("u:pw@a.example/x", "a.example/x"),
             ("https://a@b@c/d@e", "https://c/d@e"),
             ("https://u:pw@a.example?x", "https://a.example"),
+            ("https://[::1]:8080/{id}", "https://[::1]:8080/{id}"),
+            ("https://a.example:99999/@me", "https://a.example:99999/@me"),
+            ("https://bücher.example/@me", "https://bücher.example/@me"),
+            ("https://a.example:/x", "https://a.example:/x"),
             ("", ""),
         ] {
             assert_eq!(shown(url), text);
         }
+    }
+
+    #[test]
+    fn a_badly_written_url_shows_no_password_either() {
+        for (url, text) in [
+            // Marks in the password, unescaped.
+            ("https://u:p/w@a.example/x", "https://a.example/x"),
+            ("https://u:p?w@a.example/x", "https://…"),
+            ("https://u:p#w@a.example/x", "https://…"),
+            ("https://u@v:p/w@a.example/x", "https://a.example/x"),
+            ("https://u:p]:80/w@a.example/x", "https://a.example/x"),
+            ("https://[u:p/w@a.example/x", "https://a.example/x"),
+            // Not the separator that a URL has.
+            ("https:/u:pw@a.example/x?key=k", "a.example/x"),
+            ("https:u:pw@a.example/x", "a.example/x"),
+            ("https//u:pw@a.example/x", "a.example/x"),
+            ("https:///u:pw@a.example/x", "https://a.example/x"),
+            ("u:pw@https://a.example/x", "https://a.example/x"),
+            ("https://:/x?mail=a@k", "https://…"),
+        ] {
+            assert_eq!(shown(url), text, "{url}");
+        }
+        let error = Origin::parse("u:pw@https", "a.example").unwrap_err();
+        assert!(error.contains("no valid scheme") && !error.contains("pw"), "{error}");
     }
 
     #[test]

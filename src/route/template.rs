@@ -28,10 +28,11 @@ impl Template {
             let part = if relative[mark..].starts_with('?') { "query" } else { "fragment" };
             return Err(format!("has a {part}: a route is matched by its path alone, remove it"));
         }
-        let relative = relative.strip_suffix('/').unwrap_or(relative);
+        // Before a last slash is taken off: `//` is not the root, in a request either.
         if relative.is_empty() {
             return Ok(Self { segments: Vec::new() });
         }
+        let relative = relative.strip_suffix('/').unwrap_or(relative);
         let mut segments = Vec::new();
         for text in relative.split('/') {
             if let Some(Segment::CatchAll(name)) = segments.last() {
@@ -147,6 +148,8 @@ mod tests {
             ("/v1?x=1", "query"),
             ("/v1#top", "fragment"),
             ("/v1//x", "empty segment"),
+            ("/v1//", "empty segment"),
+            ("//", "empty segment"),
             ("/{}", "bad parameter"),
             ("/{a b}", "bad parameter"),
             ("/{*}", "bad parameter"),
