@@ -12,7 +12,7 @@ use bytes::Bytes;
 use common::scripted::{SECOND, Scripted, TokenServer, auth_with, call, request};
 use common::*;
 use http::header::AUTHORIZATION;
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -159,36 +159,72 @@ async fn a_renewal_sent_before_the_rejection_does_not_speak_for_the_server() {
 
 // === Servers that revoke the previous token ===
 
-#[tokio::test]
+/// A token server that knows only its newest token, with an API, and what they have counted.
+#[derive(Clone, Default)]
+struct Revoking {
+    token_requests: Arc<AtomicUsize>,
+    api_requests: Arc<AtomicUsize>,
+    rejections: Arc<AtomicUsize>,
+}
+
+impl Revoking {
+    fn layer(&self) -> PartnerAuthLayer {
+        let this = self.clone();
+        auth_with(move |_: TokenRequest| {
+            let number = this.token_requests.fetch_add(1, Ordering::SeqCst) + 1;
+            async move {
+                tokio::time::sleep(20 * MILLISECOND).await;
+                TokenResponse::new(format!("token-{number}"))
+            }
+        })
+    }
+
+    /// One call to the API, 5 ms away.
+    async fn call(self, auth: PartnerAuthLayer) -> Response<()> {
+        let api = service_fn(|request: Request<ReplayBody<Full<Bytes>>>| {
+            let this = self.clone();
+            async move {
+                tokio::time::sleep(5 * MILLISECOND).await;
+                this.api_requests.fetch_add(1, Ordering::SeqCst);
+                let newest = format!("Bearer token-{}", this.token_requests.load(Ordering::SeqCst));
+                let good = request.headers()[AUTHORIZATION] == newest;
+                let status = if good { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+                this.rejections.fetch_add(usize::from(!good), Ordering::SeqCst);
+                tokio::time::sleep(5 * MILLISECOND).await;
+                Ok::<_, Infallible>(Response::builder().status(status).body(()).unwrap())
+            }
+        });
+        auth.layer(api).oneshot(request()).await.unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_layers_that_revoke_each_others_tokens_under_load_both_get_through() {
     // Given
-    let rig = Rig::start().await;
-    rig.sandbox.revoke_previous(true);
-    rig.sandbox.token_delay(20 * MILLISECOND);
-    let clients = [(); 2].map(|()| layer(&rig.sandbox, |builder| builder).layer(hyper()));
+    let server = Revoking::default();
+    let layers = [server.layer(), server.layer()];
     // When
     let begin = Instant::now();
     let mut calls = JoinSet::new();
-    let mut ticks = tokio::time::interval(10 * MILLISECOND);
-    for _ in 0..300 {
-        ticks.tick().await;
-        for client in &clients {
-            calls.spawn(client.clone().oneshot(rig.request(Method::GET, MERCHANT, "")));
+    for _ in 0..1_000 {
+        for auth in &layers {
+            calls.spawn(server.clone().call(auth.clone()));
         }
+        tokio::time::sleep(10 * MILLISECOND).await;
     }
     // Then
     for response in calls.join_all().await {
-        let response = response.unwrap();
         assert_eq!(response.status(), StatusCode::OK, "{:?}", outcome(&response));
     }
-    let rejections = rig.sandbox.api_answers(StatusCode::UNAUTHORIZED);
+    let [token_requests, api_requests, rejections] =
+        [&server.token_requests, &server.api_requests, &server.rejections]
+            .map(|count| count.load(Ordering::SeqCst));
     assert!(rejections > 0, "the test tests something");
-    assert_eq!(rig.sandbox.api_requests(), 600 + rejections, "each is sent twice at most");
-    let requests = rig.sandbox.token_requests();
-    assert!(requests <= 2 + rejections, "{requests} for {rejections} rejections");
+    assert_eq!(api_requests, 2_000 + rejections, "each is sent twice at most");
+    assert!(token_requests <= 2 + rejections, "{token_requests} for {rejections} rejections");
     // Each lets the other have a quarter of a second.
-    let possible = 2 + begin.elapsed().as_millis() as u64 / 250;
-    assert!(requests <= possible, "{requests} of {possible}");
+    let possible = 2 + begin.elapsed().as_millis() as usize / 250;
+    assert!(token_requests <= possible, "{token_requests} of {possible}");
 }
 
 #[tokio::test]
