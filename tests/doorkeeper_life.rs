@@ -63,7 +63,7 @@ async fn a_minute_of_two_second_tokens_under_load_costs_no_call() {
     let server = Doorkeeper::start(&[("DOORKEEPER_LIFE", "2")]);
     // When
     let begin = Instant::now();
-    let answers = server.client().send_for(60 * SECOND, SECOND / 150, &get(&server)).await;
+    let answers = server.client().send_for(60 * SECOND, SECOND / 100, &get(&server)).await;
     // Then
     let counts = server.counts().await;
     assert_ok(&answers);
@@ -80,7 +80,7 @@ async fn a_token_that_is_reused_until_its_end_costs_no_call() {
     let server = Doorkeeper::start(&[("DOORKEEPER_LIFE", "2"), ("DOORKEEPER_REUSE", "1")]);
     // When
     let begin = Instant::now();
-    let answers = both(&server, 20 * SECOND, SECOND / 75).await;
+    let answers = both(&server, 20 * SECOND, SECOND / 50).await;
     // Then
     let counts = server.counts().await;
     assert_ok(&answers);

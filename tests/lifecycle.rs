@@ -50,16 +50,24 @@ async fn two_second_tokens_are_renewed_under_load_over_real_connections() {
     let begin = Instant::now();
     get().await.unwrap();
     // When
+    let end = Instant::now() + 10 * SECOND;
     let mut calls = JoinSet::new();
+    let mut responses = Vec::new();
     let mut ticks = tokio::time::interval(MILLISECOND);
     let mut longest_stall = Duration::ZERO;
-    for _ in 0..10_000 {
+    while Instant::now() < end {
         longest_stall = longest_stall.max(ticks.tick().await.elapsed());
+        // A machine that is too slow for the load gets less of it.
+        if calls.len() == 100 {
+            responses.extend(calls.join_next().await);
+        }
         calls.spawn(get());
     }
-    let responses: Result<Vec<_>, _> = calls.join_all().await.into_iter().collect();
+    while let Some(response) = calls.join_next().await {
+        responses.push(response);
+    }
     // Then
-    let responses = responses.unwrap();
+    let responses: Vec<_> = responses.into_iter().map(|call| call.unwrap().unwrap()).collect();
     assert!(responses.iter().all(|response| response.status() == StatusCode::OK));
     let possible = begin.elapsed().as_secs() + 1;
     let requests = rig.sandbox.token_requests();

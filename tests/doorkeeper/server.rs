@@ -38,6 +38,9 @@ const CLIENT_SECRET: &str = "s3cr&t =+/:%26";
 const READY: &str = "Listening on http://";
 const ROUTES: &str = "routes.json";
 
+/// Calls of one client under a steady load.
+const MOST_AT_ONCE: usize = 16;
+
 pub(crate) type Body = Full<Bytes>;
 pub(crate) type CallError = Error<hyper_util::client::legacy::Error>;
 type Http<B> = Client<HttpConnector, B>;
@@ -307,7 +310,8 @@ impl PartnerClient {
         answers
     }
 
-    /// Sends the request again and again, `every` so often, whatever becomes of those before.
+    /// Sends the request again and again, `every` so often, whatever becomes of those before; at most
+    /// [`MOST_AT_ONCE`] are under way, lest a slow machine measure its own queue.
     pub(crate) async fn send_for(
         &self,
         duration: Duration,
@@ -318,12 +322,19 @@ impl PartnerClient {
         let mut ticks = tokio::time::interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut calls = JoinSet::new();
+        let mut answers = Vec::new();
         while Instant::now() < end {
             ticks.tick().await;
+            if calls.len() == MOST_AT_ONCE {
+                answers.extend(calls.join_next().await);
+            }
             let (client, request) = (self.clone(), request.clone());
             calls.spawn(async move { client.send(request).await });
         }
-        calls.join_all().await
+        while let Some(answer) = calls.join_next().await {
+            answers.push(answer);
+        }
+        answers.into_iter().map(|answer| answer.expect("no panic")).collect()
     }
 
     /// The credential that went out last.
