@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use tokio::time::Instant;
 
 use super::access_token::AccessToken;
-use super::backoff::{after_failure, after_no_progress};
+use super::backoff::{after_failure, after_no_progress, head_start};
 use super::lifetime::{Decision, Fetching, Lifetime, Phase, classify, life};
 use super::patience::Patience;
 use crate::error::{TokenError, TokenErrorKind};
@@ -280,6 +280,29 @@ proptest! {
     #[test]
     fn a_token_without_an_end_that_makes_no_progress_has_a_pause_too(now in instants()) {
         prop_assert!(after_no_progress(None, now) >= 5 * SECOND);
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_rival_has_a_head_start_only_where_a_token_died_young(
+        age in prop_oneof![up_to(2 * MINUTE), around(SECOND), around(MINUTE)],
+        rivals in any::<bool>(), lost in any::<u32>(), random in jitters(),
+    ) {
+        let young = if rivals { MINUTE } else { SECOND };
+        prop_assert_eq!(head_start(age, rivals, lost, random).is_some(), age < young);
+    }
+
+    #[test]
+    fn a_head_start_is_at_least_a_quarter_of_a_second_and_its_spread_at_most_two(
+        rivals in any::<bool>(), lost in prop_oneof![0..6_u32, Just(u32::MAX)], random in -1.0..2.0,
+    ) {
+        let start = head_start(Duration::ZERO, rivals, lost, random).expect("it died at once");
+        let least = SECOND / 4;
+        prop_assert!(start >= least);
+        prop_assert!(start - least <= least * (1 << lost.min(3)), "the more were lost, the wider");
+        let more = head_start(Duration::ZERO, rivals, lost.saturating_add(1), random);
+        prop_assert!(Some(start) <= more);
     }
 }
 
