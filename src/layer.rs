@@ -58,6 +58,11 @@ impl PartnerAuthLayer {
     /// its back-off lets it. No wait is longer than [`Builder::wait_limit`](crate::Builder::wait_limit); the fetches go on
     /// without it, also if the future is dropped.
     ///
+    /// # Panics
+    ///
+    /// When polled on a Tokio runtime without timers (`tokio::runtime::Builder::enable_time`), if
+    /// there is something to wait for.
+    ///
     /// ```no_run
     /// # async fn start(auth: tower_partner_auth::PartnerAuthLayer) -> Result<(), tower_partner_auth::TokenError> {
     /// // Refuse to start without tokens:
@@ -70,6 +75,10 @@ impl PartnerAuthLayer {
     }
 
     /// As [`prewarm`](Self::prewarm), for these scopes only, be they of routes or not.
+    ///
+    /// # Panics
+    ///
+    /// As [`prewarm`](Self::prewarm).
     pub async fn prewarm_scopes(&self, scopes: impl IntoIterator<Item = Scope>) -> Prewarmed {
         let slots = self.auth.slots();
         prewarm(scopes.into_iter().map(|scope| slots.get(&scope)).collect()).await

@@ -159,6 +159,33 @@ async fn what_requests_chose_is_not_kept_warm() {
     assert_eq!(calls.tokens.requests(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_not_probed_for_ever_at_the_pace_of_callers() {
+    let refusal = r#"{"error":"invalid_client"}"#;
+    let tokens = TokenServer::answering(grant(100)).then(401, refusal);
+    let calls = Scripted::with(tokens, |builder| builder.keep_warm());
+    calls.call().await.unwrap();
+    tokio::time::sleep(3_600 * SECOND).await;
+    let probes = calls.tokens.requests() - 1;
+    assert!((12..=35).contains(&probes), "{probes} in an hour");
+    // A call is not told of what was five minutes ago.
+    assert!(calls.call().await.is_err());
+    assert_eq!(calls.tokens.requests() - 1, probes + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chosen_scope_that_nobody_uses_is_let_go() {
+    let calls = Scripted::new(TokenServer::answering(grant(100)));
+    calls.auth.prewarm_scopes([scope("c")]).await.into_result().unwrap();
+    calls.auth.prewarm_scopes([scope("d")]).await.into_result().unwrap();
+    assert_eq!(calls.auth.status().tokens().count(), 3, "c lives yet");
+    tokio::time::sleep(101 * SECOND).await;
+    calls.auth.prewarm_scopes([scope("e")]).await.into_result().unwrap();
+    let status = calls.auth.status();
+    let scopes: Vec<_> = status.tokens().map(|token| token.scope().as_str()).collect();
+    assert_eq!(scopes, [SCOPE, "e"]);
+}
+
 // === status ===
 
 #[tokio::test(start_paused = true)]

@@ -2,13 +2,19 @@
 
 mod common;
 
+use std::convert::Infallible;
+use std::future::Ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use common::scripted::{SECOND, Scripted, TokenServer, auth_with, call, grant, kind};
 use common::*;
-use http::{Method, StatusCode};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use tower::Service;
 use tower_partner_auth::sandbox::Answer;
 use tower_partner_auth::{Error, RequestAuth, Route, TokenErrorKind, TokenResponse};
 
@@ -30,6 +36,36 @@ async fn a_caller_waits_no_longer_than_its_limit() {
     tokio::time::sleep(4 * SECOND).await;
     assert_eq!(calls.call().await.unwrap(), 200);
     assert_eq!(calls.tokens.requests(), 1, "the flight went on");
+}
+
+/// A client that would have to connect before it is ready, and cannot.
+#[derive(Clone)]
+struct NeverReady;
+
+impl Service<Request<Full<Bytes>>> for NeverReady {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Pending
+    }
+
+    fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
+        panic!("it is not ready")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_never_ready_ends_in_the_token_timeout() {
+    let calls = Scripted::with(TokenServer::default(), |builder| {
+        builder.http_client(NeverReady).token_timeout(10 * SECOND)
+    });
+    let start = tokio::time::Instant::now();
+    assert_eq!(kind(calls.call().await), TokenErrorKind::TimedOut);
+    assert_eq!(start.elapsed().as_secs(), 10);
+    let status = calls.auth.status();
+    assert!(status.tokens().all(|token| !token.is_fetching() && token.next_attempt().is_some()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -148,7 +148,7 @@ impl Builder {
     }
 
     /// Gets tokens from this service instead of the client-credentials grant over HTTP. It is called
-    /// once a fetch, with no timeouts or retries around it. An error that is a
+    /// once a fetch, with no timeouts or retries around it: as long as it hangs, so does the fetch. An error that is a
     /// [`TokenError`](crate::TokenError) comes out as itself.
     pub fn token_source<S>(mut self, source: S) -> Self
     where
@@ -200,8 +200,10 @@ impl Builder {
     /// that nobody uses is let go, and the next call waits for another.
     ///
     /// A token is kept warm from its first fetch on, so that, together with
-    /// [`prewarm`](PartnerAuthLayer::prewarm), no call ever waits. Tokens of scopes that requests
-    /// [chose](crate::RequestAuth::scope), beside the routes', are let go as ever.
+    /// [`prewarm`](PartnerAuthLayer::prewarm), no call waits as long as the token server is well. One
+    /// that fails is asked less and less often where no call does, down to once in five minutes.
+    /// Tokens of scopes that requests [chose](crate::RequestAuth::scope), beside the routes', are let
+    /// go as ever. The renewals run on the runtime of the last fetch.
     pub fn keep_warm(mut self) -> Self {
         self.keep_warm = true;
         self

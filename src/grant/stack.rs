@@ -9,7 +9,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use tower::timeout::error::Elapsed;
 use tower::util::BoxCloneService;
-use tower::{BoxError, ServiceBuilder, ServiceExt};
+use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
 use tower_service::Service;
 
 use super::client::ClientCredentialsGrant;
@@ -41,12 +41,16 @@ pub(crate) fn default_source(client: HttpClient, timeouts: Timeouts) -> TokenSou
         .map_err(token_error)
         .timeout(timeouts.attempt)
         .service(ClientCredentialsGrant::new(client));
+    let retrying =
+        ServiceBuilder::new().retry(RetryTransient::new(timeouts.retries)).service(attempt);
+    // A client may connect before it is ready, and never be: Tower's timeout counts from the call on,
+    // so getting ready is made a part of it.
+    let ready_or_not = service_fn(move |request| retrying.clone().oneshot(request));
     ServiceBuilder::new()
         .boxed_clone()
         .map_err(token_error)
         .timeout(timeouts.total)
-        .retry(RetryTransient::new(timeouts.retries))
-        .service(attempt)
+        .service(ready_or_not)
 }
 
 pub(crate) fn boxed_source<S>(source: S) -> TokenSource

@@ -22,6 +22,8 @@ pub(super) struct Judge {
     ticket: Ticket,
     /// Which token the request carried last.
     generation: u64,
+    /// Whether the token was fetched for the sake of this request's rejection.
+    led: bool,
     patience: Patience,
     outcome: AuthOutcome,
 }
@@ -75,6 +77,7 @@ impl Judge {
             auth,
             ticket,
             generation: 0,
+            led: false,
             patience: Patience::default(),
             outcome: AuthOutcome::default(),
         }
@@ -150,7 +153,8 @@ impl Judge {
         let guard = self.auth.guard(&self.ticket);
         match guard.verdict(response.status(), response.headers()) {
             Verdict::Accepted => {
-                if self.outcome.replayed() {
+                // An error of the API's own says nothing of the token.
+                if self.led && !response.status().is_server_error() {
                     self.slot().confirm(self.generation);
                 }
                 self.finish(response)
@@ -193,6 +197,9 @@ impl Judge {
         let Self { auth, ticket, generation, patience, .. } = &mut self;
         let scheme = auth.guard(ticket).scheme();
         let renewal = auth.slot(ticket).renew(*generation, scheme, patience);
+        if let Acquired::Pending(wait) = &renewal {
+            self.led = wait.led();
+        }
         let rejected = Rejected { judge: self, response, service, head, body };
         match renewal {
             Acquired::Ready(token) => rejected.resolve(token.map_err(NotRenewed::Failed)),

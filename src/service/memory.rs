@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const SHORTEST: Duration = Duration::from_secs(10);
-const LONGEST: Duration = Duration::from_secs(60 * 60);
+/// A token that is really revoked meanwhile has to be renewed some time, also for this route.
+const LONGEST: Duration = Duration::from_secs(5 * 60);
 
 /// The rejected tokens of one route, by the slot that they are of: a route has more than one where
 /// requests choose scopes, and generations count for each slot alone.

@@ -53,6 +53,16 @@ pub(super) fn after_no_progress(lifetime: Option<&Lifetime>, now: Instant) -> Du
     lifetime.deadline.saturating_duration_since(now)
 }
 
+/// How long a failing server is left alone at least where no caller asks: a secret that is no good any
+/// more must not be tried for ever at the pace of callers.
+pub(super) fn unasked(failures: u32, random: f64) -> Duration {
+    if failures == 0 {
+        return Duration::ZERO;
+    }
+    let ceiling = Duration::from_secs(1).saturating_mul(1 << failures.min(16)).min(LONGEST_WISH);
+    ceiling.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
+}
+
 /// How long the renewal of a token that was rejected at `age` is held back. On a server that revokes
 /// the previous token, one that dies young, all the more after others that did (`rivals`), died
 /// because another process with the same client and scope has just got its own. To fetch at once would
@@ -100,6 +110,15 @@ mod tests {
         let error = TokenError::error_response("invalid_client");
         assert_eq!(after_failure(&error, 1, 0.0), PERMANENT);
         assert_eq!(after_failure(&error, 9, 1.0), PERMANENT);
+    }
+
+    #[test]
+    fn unasked_a_failing_server_is_left_alone_longer_and_longer() {
+        assert_eq!(unasked(0, 1.0), Duration::ZERO);
+        assert_eq!(unasked(1, 0.0), Duration::from_secs(1));
+        assert_eq!(unasked(1, 1.0), Duration::from_secs(2));
+        assert_eq!(unasked(u32::MAX, 0.0), LONGEST_WISH / 2);
+        assert_eq!(unasked(u32::MAX, 1.0), LONGEST_WISH);
     }
 
     #[test]

@@ -87,6 +87,7 @@ pin_project! {
         #[pin]
         answer: Timeout<oneshot::Receiver<Answer>>,
         scope: Scope,
+        led: bool,
     }
 }
 
@@ -137,6 +138,11 @@ impl Flight {
         self.waiters.iter().filter(|waiter| !waiter.is_closed()).count()
     }
 
+    /// What happened until now is known to the server's answer.
+    pub(super) fn sent(&mut self) {
+        self.since = Since::default();
+    }
+
     pub(super) fn since_sent(&mut self) -> &mut Since {
         &mut self.since
     }
@@ -145,17 +151,18 @@ impl Flight {
     /// Asked once a landing: the next one has nothing behind it.
     pub(super) fn must_fly_again(&mut self, brought: Brought<'_>) -> bool {
         let since = std::mem::take(&mut self.since);
-        if since.rejected {
-            self.cause = Cause::Rejection;
-        }
-        match brought {
+        let again = match brought {
             Brought::NewToken => since.invalidated,
             Brought::SameToken => since.invalidated || since.rejected,
             // A server that is down, or has asked for rest, is so whatever has changed here.
             Brought::Failure(error) => {
                 (since.new_secret || since.invalidated) && !error.is_transient()
             }
+        };
+        if again && since.rejected {
+            self.cause = Cause::Rejection;
         }
+        again
     }
 
     pub(super) fn tell(self, answer: &Answer) {
@@ -173,8 +180,9 @@ impl Pilot {
         let Ticket { mut closed, not_before } = ticket;
         let mut landed = Landed::Again;
         if let Some(then) = not_before {
-            if timeout_at(then, &mut closed).await.is_ok() {
-                landed = Landed::Done;
+            match timeout_at(then, &mut closed).await {
+                Ok(_) => landed = Landed::Done,
+                Err(_) => self.slot.take_off(),
             }
         }
         while landed == Landed::Again {
@@ -188,7 +196,10 @@ impl Pilot {
                 answer.as_mut().poll(cx).map(Some)
             });
             let Some(result) = result.await else { break };
+            // First: should a subscriber of events panic, the next flight is none of this one's.
+            self.landed = true;
             landed = self.slot.land(launched, result);
+            self.landed = landed == Landed::Done;
         }
         self.landed = true;
     }
@@ -205,8 +216,19 @@ impl Drop for Pilot {
 // === impl Wait ===
 
 impl Wait {
-    pub(super) fn new(answer: oneshot::Receiver<Answer>, limit: Duration, scope: &Scope) -> Self {
-        Self { answer: tokio::time::timeout(limit, answer), scope: scope.clone() }
+    /// For the caller whose need was the first, `led` is true.
+    pub(super) fn new(
+        answer: oneshot::Receiver<Answer>,
+        limit: Duration,
+        scope: &Scope,
+        led: bool,
+    ) -> Self {
+        Self { answer: tokio::time::timeout(limit, answer), scope: scope.clone(), led }
+    }
+
+    /// Whether the flight was claimed for this caller's sake; else it joined.
+    pub(crate) fn led(&self) -> bool {
+        self.led
     }
 }
 

@@ -182,7 +182,9 @@ impl Slot {
         }
     }
 
-    /// The API accepted the token of `generation` after it had rejected an older one.
+    /// The API accepted the token of `generation`, which was fetched because it had rejected the one
+    /// before it. To be told by the caller for whose sake it was fetched: what others saw rejected may
+    /// have been revoked by this very fetch.
     pub(crate) fn confirm(&self, generation: u64) {
         if self.ledger.confirm(generation) == Some(CONTENDED) {
             event!(
@@ -203,8 +205,9 @@ impl Slot {
     /// Forgets the token.
     pub(crate) fn invalidate(self: &Arc<Self>) {
         self.ledger.invalidate();
-        if let Some(alarm) = &self.alarm {
-            alarm.set(self, Instant::now());
+        // One that was never fetched is not to be kept warm either.
+        if self.ledger.has_had_a_token() {
+            self.set_alarm();
         }
     }
 
@@ -213,12 +216,27 @@ impl Slot {
         self.ledger.secret_changed();
     }
 
-    /// Fetches, if that is due.
+    /// Fetches, if that is due, without any caller.
     pub(super) fn look(self: &Arc<Self>) {
         let Ok(runtime) = Handle::try_current() else { return };
-        if let Some(ticket) = self.ledger.due(Instant::now()) {
-            flight::launch(self, ticket, &runtime);
+        match self.ledger.due(Instant::now()) {
+            Some(ticket) => flight::launch(self, ticket, &runtime),
+            None => self.set_alarm(),
         }
+    }
+
+    /// For the next time that a fetch may be due. While one is under way, its landing sees to that.
+    fn set_alarm(self: &Arc<Self>) {
+        let Some(alarm) = &self.alarm else { return };
+        let now = Instant::now();
+        if let Some(then) = self.ledger.next_attempt(now) {
+            alarm.set(self, then.max(now + self.ledger.unasked(random())));
+        }
+    }
+
+    /// A flight that was held back asks the server from here on.
+    pub(super) fn take_off(&self) {
+        self.ledger.take_off();
     }
 
     /// Ends what is under way: the layer is gone.
@@ -277,11 +295,7 @@ impl Slot {
             }
             Landing::Done(Err(_error)) => event!(warn, error = %_error, "token fetch failed"),
         }
-        if let Some(alarm) = &self.alarm {
-            if let Some(then) = self.ledger.next_attempt(Instant::now()) {
-                alarm.set(self, then);
-            }
-        }
+        self.set_alarm();
         Landed::Done
     }
 
@@ -304,10 +318,9 @@ impl Slot {
                 // With a live token in hand, the wait ends in time to use it.
                 let in_hand = deadline.map_or(FAR, |deadline| (deadline - now) / 2);
                 let limit = patience.left(self.config.wait_limit, now).min(in_hand);
-                if let Some(ticket) = ticket {
-                    launch(ticket);
-                }
-                Acquired::Pending(Wait::new(answer, limit, self.scope()))
+                let led = ticket.is_some();
+                ticket.into_iter().for_each(launch);
+                Acquired::Pending(Wait::new(answer, limit, self.scope(), led))
             }
             Step::Fail(error) => Acquired::Ready(Err(error)),
         }

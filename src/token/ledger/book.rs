@@ -89,7 +89,7 @@ impl Book {
         current: Option<&AccessToken>,
         now: Instant,
     ) -> Option<Instant> {
-        if self.flight.is_some() {
+        if self.flight.is_some() || self.closed {
             return None;
         }
         let wanted = match current {

@@ -95,10 +95,7 @@ impl Ledger {
         match (classify(phase, book.fetching(now)), current) {
             (Decision::Use, Some(token)) => Step::Use(token),
             (Decision::UseAndFetch, Some(token)) => {
-                let ticket = book.claim(Cause::Demand);
-                // Until the hard edge, this flight is all the attention the token needs.
-                token.look_again_at(now + FAR);
-                Step::UseAndLaunch(token, ticket)
+                Step::UseAndLaunch(token, self.claim(&mut book, Cause::Demand, now))
             }
             (Decision::Join | Decision::Fetch, current) => {
                 let in_hand = current.filter(|token| token.is_live(now));
@@ -142,7 +139,10 @@ impl Ledger {
             || book.flight.is_some()
             || book.failing(now).is_some();
         let not_before = book.rivals.head_start(now, random);
-        if settled { None } else { Some(book.claim(Cause::Rejection).not_before(not_before)) }
+        if settled {
+            return None;
+        }
+        Some(self.claim(&mut book, Cause::Rejection, now).not_before(not_before))
     }
 
     /// The flight that is due without any caller.
@@ -153,8 +153,26 @@ impl Ledger {
         }
         let phase = self.current.load().as_ref().map(|token| token.phase(now));
         match classify(phase, book.fetching(now)) {
-            Decision::UseAndFetch | Decision::Fetch => Some(book.claim(Cause::Demand)),
+            Decision::UseAndFetch | Decision::Fetch => {
+                Some(self.claim(&mut book, Cause::Demand, now))
+            }
             Decision::Use | Decision::Join | Decision::Fail => None,
+        }
+    }
+
+    /// The one flight there may be, for nobody who waits.
+    fn claim(&self, book: &mut Book, cause: Cause, now: Instant) -> Ticket {
+        if let Some(current) = &*self.current.load() {
+            // Until the hard edge, this flight is all the attention that the token needs.
+            current.look_again_at(now + FAR);
+        }
+        book.claim(cause)
+    }
+
+    /// A flight that was held back asks the server from here on: what happened until then is known.
+    pub(super) fn take_off(&self) {
+        if let Some(flight) = &mut self.book().flight {
+            flight.sent();
         }
     }
 
@@ -318,6 +336,16 @@ impl Ledger {
         let flight = book.flight.take();
         drop(book);
         drop(flight);
+    }
+
+    /// Whether there ever was a token.
+    pub(super) fn has_had_a_token(&self) -> bool {
+        self.book().generation > 0
+    }
+
+    /// How long to leave a failing server alone where no caller asks. `random` is from 0 up to 1.
+    pub(super) fn unasked(&self, random: f64) -> Duration {
+        backoff::unasked(self.book().failures, random)
     }
 
     /// Whether dropping the ledger would lose nothing.

@@ -168,11 +168,7 @@ impl Model {
                     let soft = token.wants_renewal(at) && !token.is_about_to_expire(at);
                     token.carried == *carried && soft
                 });
-                // One renewal is all that it needs until it is about to expire.
-                self.token.iter_mut().for_each(|token| {
-                    token.life.into_iter().for_each(|life| token.look_at(life.hard));
-                });
-                due && !nothing_to_do && self.claim(false)
+                due && !nothing_to_do && self.claim_behind(false)
             }
             Saw::Board { claimed, in_hand, .. } => {
                 live.is_none_or(|token| token.is_about_to_expire(at))
@@ -211,7 +207,7 @@ impl Model {
     fn renew_behind(&mut self, at: Instant, generation: u64, saw: &Saw) -> bool {
         let due = self.newer(generation, at).is_none() && self.failing(at).is_none();
         match saw {
-            Saw::Claim(true) => due && self.claim(true),
+            Saw::Claim(true) => due && self.claim_behind(true),
             Saw::Claim(false) => !due || self.flight.is_some(),
             _ => false,
         }
@@ -221,7 +217,7 @@ impl Model {
         let wanted = self.token.is_none_or(|token| token.wants_renewal(at)) && !self.closed;
         let due = wanted && self.resting(at).is_none();
         match saw {
-            Saw::Claim(true) => due && self.claim(false),
+            Saw::Claim(true) => due && self.claim_behind(false),
             Saw::Claim(false) => !due || self.flight.is_some(),
             _ => false,
         }
@@ -232,6 +228,14 @@ impl Model {
         let free = self.flight.is_none();
         self.flight = Some(Flight { for_a_rejection, ..Flight::default() });
         free
+    }
+
+    /// A flight that nobody waits for: all that the token needs until it is about to expire.
+    fn claim_behind(&mut self, for_a_rejection: bool) -> bool {
+        self.token.iter_mut().for_each(|token| {
+            token.life.into_iter().for_each(|life| token.look_at(life.hard));
+        });
+        self.claim(for_a_rejection)
     }
 
     fn board(&mut self, claimed: bool, for_a_rejection: bool, number: usize) -> bool {
@@ -256,7 +260,6 @@ impl Model {
     ) -> bool {
         let Some(mut flight) = self.flight.take() else { return matches!(saw, Saw::Closed) };
         let rejected = mem::take(&mut flight.token_rejected);
-        flight.for_a_rejection |= rejected;
         let worthless = match brought {
             // It was sent before the rejection: a server that has another now was not asked.
             Brought::Token { name, .. } if self.has(*name) => flight.token_forgotten || rejected,
@@ -267,6 +270,7 @@ impl Model {
             }
         };
         if worthless {
+            flight.for_a_rejection |= rejected;
             flight.token_forgotten = false;
             flight.secret_changed = false;
             self.flight = Some(flight);
