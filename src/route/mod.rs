@@ -4,6 +4,7 @@
 //! route names, RFC 9700 §4.9.1). [`Route`] is what a user writes; [`table`] is what it becomes.
 
 mod origin;
+mod origins;
 mod table;
 mod template;
 

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use http::Uri;
 use http::uri::Authority;
 
 /// An origin that may receive a token.
@@ -55,17 +54,13 @@ impl Origin {
         Ok(Self { https, with_port: format!("{host}:{port}").into(), bare })
     }
 
-    /// Whether `uri` is of this origin. Hosts compare without case; a URI with user information or
-    /// without a host is of none.
-    pub(crate) fn is_of(&self, uri: &Uri) -> bool {
-        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return false;
-        };
-        // The authority as a whole: no other text, with user information for one, can be the same.
-        let authority = authority.as_str();
-        let is = |name: &str| authority.eq_ignore_ascii_case(name);
-        scheme.eq_ignore_ascii_case(self.scheme())
-            && (self.bare.as_deref().is_some_and(is) || is(&self.with_port))
+    pub(super) fn is_https(&self) -> bool {
+        self.https
+    }
+
+    /// How a URI may name its host and port, in small letters.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        [Some(&self.with_port), self.bare.as_ref()].into_iter().flatten().map(|name| &**name)
     }
 
     fn scheme(&self) -> &'static str {
@@ -160,10 +155,13 @@ impl fmt::Debug for Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route::origins::Origins;
 
     fn matches(origin: &str, uri: &str) -> bool {
         let (scheme, authority) = origin.split_once("://").unwrap();
-        Origin::parse(scheme, authority).unwrap().is_of(&uri.parse().unwrap())
+        let mut origins = Origins::default();
+        origins.add(&Origin::parse(scheme, authority).unwrap());
+        origins.find(&uri.parse().unwrap()).is_some()
     }
 
     #[test]

@@ -1,18 +1,21 @@
 //! The route table: from a request's method and URI to what its route says.
 //!
-//! One tree of path segments per origin. Every node is visited at most once in a lookup, because a
-//! tree has one path to each node; so a lookup is linear in the table at worst, and in the path as
-//! a rule. It allocates nothing.
+//! One radix tree of path bytes per origin. A node is visited at most once in a lookup, because a tree
+//! has one path to each node; so a lookup is linear in the table at worst, and in the path as a rule.
+//! It allocates nothing.
 
 use http::{Method, Uri};
 
 use super::origin::Origin;
-use super::template::{Segment, Template, is_plain_path};
+use super::origins::Origins;
+use super::template::{Part, Template, is_plain_path};
 
 /// Routes, compiled for lookup. Entries are numbered in the order they came.
 #[derive(Debug, Default)]
 pub(crate) struct RouteTable {
-    origins: Vec<(Origin, Node)>,
+    origins: Origins,
+    /// By the numbers of the origins.
+    roots: Vec<Node>,
 }
 
 /// A route with the same origin, method and template is in the table already, at this index.
@@ -21,11 +24,15 @@ pub(crate) struct Conflict(pub(crate) usize);
 
 #[derive(Debug, Default)]
 struct Node {
-    // Sorted, for binary search.
-    literals: Vec<(Box<str>, Node)>,
+    /// What the path goes on with to come here. Empty at a root, and after a parameter.
+    text: Box<[u8]>,
+    /// The first byte of each child's text.
+    firsts: Vec<u8>,
+    children: Vec<Node>,
+    // These two begin a segment: they are only where the text before them ends in a slash.
     parameter: Option<Box<Node>>,
-    here: Leaf,
     catch_all: Leaf,
+    here: Leaf,
 }
 
 /// The routes that end at one place of the tree, one per method.
@@ -44,84 +51,88 @@ impl RouteTable {
         template: &Template,
         index: usize,
     ) -> Result<(), Conflict> {
-        let root = match self.origins.iter().position(|(known, _)| *known == origin) {
-            Some(at) => &mut self.origins[at].1,
-            None => {
-                self.origins.push((origin, Node::default()));
-                &mut self.origins.last_mut().expect("just pushed").1
-            }
-        };
-        root.leaf_mut(&template.segments).insert(method, index)
+        let number = self.origins.add(&origin);
+        if number == self.roots.len() {
+            self.roots.push(Node::default());
+        }
+        self.roots[number].place(&template.parts()).insert(method, index)
     }
 
     /// The number of the route that a request belongs to.
     pub(crate) fn find(&self, method: &Method, uri: &Uri) -> Option<usize> {
-        let root = self.root_for(uri)?;
+        let root = &self.roots[self.origins.find(uri)?];
         let path = uri.path();
         if !is_plain_path(path) {
             return None;
         }
-        match path.strip_prefix('/')? {
-            "" => root.find(method, None),
-            relative => root.find(method, Some(relative.strip_suffix('/').unwrap_or(relative))),
-        }
+        let path = path.as_bytes();
+        root.find(method, path.strip_suffix(b"/").unwrap_or(path))
     }
 
     /// Whether a token may go to `uri` at all: a route names its origin, and its path is plain.
     pub(crate) fn allows(&self, uri: &Uri) -> bool {
-        self.root_for(uri).is_some() && is_plain_path(uri.path())
-    }
-
-    fn root_for(&self, uri: &Uri) -> Option<&Node> {
-        let (_, root) = self.origins.iter().find(|(origin, _)| origin.is_of(uri))?;
-        Some(root)
+        self.origins.find(uri).is_some() && is_plain_path(uri.path())
     }
 }
 
 impl Node {
-    fn leaf_mut(&mut self, segments: &[Segment]) -> &mut Leaf {
-        match segments.split_first() {
+    /// The place of a template in the tree, made where it is missing.
+    fn place(&mut self, parts: &[Part]) -> &mut Leaf {
+        match parts.split_first() {
             None => &mut self.here,
-            Some((Segment::CatchAll(_), _)) => &mut self.catch_all,
-            Some((Segment::Parameter(_), rest)) => {
-                self.parameter.get_or_insert_default().leaf_mut(rest)
-            }
-            Some((Segment::Literal(literal), rest)) => {
-                let at = match self.literals.binary_search_by(|(known, _)| known.cmp(literal)) {
-                    Ok(at) => at,
-                    Err(at) => {
-                        self.literals.insert(at, (literal.clone(), Node::default()));
-                        at
-                    }
-                };
-                self.literals[at].1.leaf_mut(rest)
-            }
+            Some((Part::CatchAll, _)) => &mut self.catch_all,
+            Some((Part::Parameter, rest)) => self.parameter.get_or_insert_default().place(rest),
+            Some((Part::Text(text), rest)) => self.grow(text.as_bytes()).place(rest),
         }
     }
 
-    /// `path` is what is left of it, without a leading slash; `None` at its end.
-    fn find(&self, method: &Method, path: Option<&str>) -> Option<usize> {
-        let Some(path) = path else {
-            return self.here.find(method);
+    /// The node that `text` leads to from here.
+    fn grow(&mut self, text: &[u8]) -> &mut Node {
+        let Some(first) = text.first() else { return self };
+        let at = match self.firsts.iter().position(|known| known == first) {
+            Some(at) => at,
+            None => {
+                self.firsts.push(*first);
+                self.children.push(Node { text: text.into(), ..Node::default() });
+                self.children.len() - 1
+            }
         };
-        // Segments are short: a plain loop finds their end sooner than a search made for long texts.
-        let (segment, rest) = match path.bytes().position(|b| b == b'/') {
-            Some(end) => (&path[..end], Some(&path[end + 1..])),
-            None => (path, None),
-        };
-        if segment.is_empty() {
-            return None;
+        let child = &mut self.children[at];
+        let common = child.text.iter().zip(text).take_while(|(one, other)| one == other).count();
+        if common < child.text.len() {
+            child.split(common);
         }
+        child.grow(&text[common..])
+    }
+
+    /// Makes what is here a child of a shorter text.
+    fn split(&mut self, at: usize) {
+        let mut child = std::mem::take(self);
+        self.text = child.text[..at].into();
+        child.text = child.text[at..].into();
+        self.firsts = vec![child.text[0]];
+        self.children = vec![child];
+    }
+
+    /// `path` is what is left of it.
+    fn find(&self, method: &Method, path: &[u8]) -> Option<usize> {
+        let Some(first) = path.first() else { return self.here.find(method) };
         // Each step falls back to the next: a literal that leads nowhere must not hide a parameter.
-        self.literal(segment)
-            .and_then(|node| node.find(method, rest))
-            .or_else(|| self.parameter.as_ref()?.find(method, rest))
-            .or_else(|| self.catch_all.find(method))
+        self.child(*first, path).and_then(|(node, rest)| node.find(method, rest)).or_else(|| {
+            let end = path.iter().position(|b| *b == b'/').unwrap_or(path.len());
+            // No segment is empty.
+            if end == 0 {
+                return None;
+            }
+            let beyond = || self.parameter.as_ref()?.find(method, &path[end..]);
+            beyond().or_else(|| self.catch_all.find(method))
+        })
     }
 
-    fn literal(&self, segment: &str) -> Option<&Node> {
-        let at = self.literals.binary_search_by(|(known, _)| (**known).cmp(segment)).ok()?;
-        Some(&self.literals[at].1)
+    fn child<'a>(&self, first: u8, path: &'a [u8]) -> Option<(&Node, &'a [u8])> {
+        let at = self.firsts.iter().position(|known| *known == first)?;
+        let child = &self.children[at];
+        Some((child, path.strip_prefix(&*child.text)?))
     }
 }
 

@@ -8,6 +8,15 @@ pub(crate) enum Segment {
     CatchAll(Box<str>),
 }
 
+/// A part of a template as a path is compared with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Literals with all the slashes around them.
+    Text(String),
+    Parameter,
+    CatchAll,
+}
+
 /// A path template: `/literal/{parameter}/{*rest}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Template {
@@ -43,6 +52,28 @@ impl Template {
             segments.push(Segment::parse(text)?);
         }
         Ok(Self { segments })
+    }
+
+    /// The template as the texts between its parameters.
+    pub(super) fn parts(&self) -> Vec<Part> {
+        let mut parts = Vec::new();
+        let mut text = String::new();
+        for segment in &self.segments {
+            text.push('/');
+            let part = match segment {
+                Segment::Literal(literal) => {
+                    text.push_str(literal);
+                    continue;
+                }
+                Segment::Parameter(_) => Part::Parameter,
+                Segment::CatchAll(_) => Part::CatchAll,
+            };
+            parts.extend([Part::Text(std::mem::take(&mut text)), part]);
+        }
+        if !text.is_empty() {
+            parts.push(Part::Text(text));
+        }
+        parts
     }
 }
 
