@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::credentials::ClientCredentials;
 use crate::scope::Scope;
@@ -12,8 +15,17 @@ pub(crate) struct Slots {
     config: Arc<SlotConfig>,
     keep_warm: bool,
     of_routes: HashMap<Scope, Arc<Slot>>,
-    chosen: Mutex<HashMap<Scope, Arc<Slot>>>,
+    chosen: Mutex<HashMap<Scope, Chosen>>,
 }
+
+/// The slot of a scope that requests have chosen.
+struct Chosen {
+    slot: Arc<Slot>,
+    used: Instant,
+}
+
+/// A token that nobody has asked for in so long is let go, also if it has no end.
+const UNUSED: Duration = Duration::from_secs(60 * 60);
 
 impl Slots {
     /// No slots yet. `keep_warm`: those of routes renew themselves.
@@ -35,21 +47,23 @@ impl Slots {
             return Arc::clone(slot);
         }
         let mut chosen = self.chosen();
-        if let Some(slot) = chosen.get(scope) {
-            return Arc::clone(slot);
+        let now = Instant::now();
+        if let Some(chosen) = chosen.get_mut(scope) {
+            chosen.used = now;
+            return Arc::clone(&chosen.slot);
         }
         // Scopes are chosen at run time, perhaps from a large set: let go of those nobody uses.
-        chosen.retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.is_idle());
+        chosen.retain(|_, chosen| chosen.is_used(now));
         // Kept warm, it would never be let go.
         let slot = Arc::new(Slot::new(scope.clone(), Arc::clone(&self.config), false));
-        chosen.insert(scope.clone(), Arc::clone(&slot));
+        chosen.insert(scope.clone(), Chosen { slot: Arc::clone(&slot), used: now });
         slot
     }
 
     /// The slot for a scope that was asked for before.
     pub(crate) fn find(&self, scope: &Scope) -> Option<Arc<Slot>> {
         let of_route = self.of_routes.get(scope).cloned();
-        of_route.or_else(|| self.chosen().get(scope).cloned())
+        of_route.or_else(|| self.chosen().get(scope).map(|chosen| Arc::clone(&chosen.slot)))
     }
 
     /// The slots of all routes, by their scopes.
@@ -60,7 +74,8 @@ impl Slots {
     /// All slots, by their scopes.
     pub(crate) fn all(&self) -> Vec<Arc<Slot>> {
         let chosen = self.chosen();
-        sorted(self.of_routes.values().chain(chosen.values()).cloned().collect())
+        let chosen = chosen.values().map(|chosen| &chosen.slot);
+        sorted(self.of_routes.values().chain(chosen).cloned().collect())
     }
 
     /// Fetches from now on with these credentials. The tokens of another client are forgotten.
@@ -77,8 +92,15 @@ impl Slots {
         self.all().iter().for_each(|slot| slot.close());
     }
 
-    fn chosen(&self) -> MutexGuard<'_, HashMap<Scope, Arc<Slot>>> {
+    fn chosen(&self) -> MutexGuard<'_, HashMap<Scope, Chosen>> {
         self.chosen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Chosen {
+    fn is_used(&self, now: Instant) -> bool {
+        let unused = now.saturating_duration_since(self.used) >= UNUSED;
+        Arc::strong_count(&self.slot) > 1 || !(unused || self.slot.is_idle())
     }
 }
 
