@@ -186,26 +186,6 @@ async fn a_chosen_scope_that_nobody_uses_is_let_go() {
     assert_eq!(scopes, [SCOPE, "e"]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_token_without_an_end_is_let_go_too_when_nobody_asks_for_it() {
-    let endless = r#"{"access_token":"token-{n}","token_type":"Bearer"}"#;
-    let calls = Scripted::new(TokenServer::answering(endless));
-    let choose = |name: &'static str| {
-        let auth = calls.auth.clone();
-        async move { auth.prewarm_scopes([scope(name)]).await.into_result().unwrap() }
-    };
-    choose("c").await;
-    choose("d").await;
-    tokio::time::sleep(40 * 60 * SECOND).await;
-    choose("c").await;
-    tokio::time::sleep(40 * 60 * SECOND).await;
-    choose("e").await;
-    let status = calls.auth.status();
-    let scopes: Vec<_> = status.tokens().map(|token| token.scope().as_str()).collect();
-    assert_eq!(scopes, [SCOPE, "c", "e"], "d was not asked for in an hour");
-    assert_eq!(calls.tokens.requests(), 3);
-}
-
 // === status ===
 
 #[tokio::test(start_paused = true)]

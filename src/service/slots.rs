@@ -2,9 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-use tokio::time::Instant;
 
 use crate::credentials::ClientCredentials;
 use crate::scope::Scope;
@@ -15,17 +12,8 @@ pub(crate) struct Slots {
     config: Arc<SlotConfig>,
     keep_warm: bool,
     of_routes: HashMap<Scope, Arc<Slot>>,
-    chosen: Mutex<HashMap<Scope, Chosen>>,
+    chosen: Mutex<HashMap<Scope, Arc<Slot>>>,
 }
-
-/// The slot of a scope that requests have chosen.
-struct Chosen {
-    slot: Arc<Slot>,
-    used: Instant,
-}
-
-/// A token that nobody has asked for in so long is let go, also if it has no end.
-const UNUSED: Duration = Duration::from_secs(60 * 60);
 
 impl Slots {
     /// No slots yet. `keep_warm`: those of routes renew themselves.
@@ -47,23 +35,21 @@ impl Slots {
             return Arc::clone(slot);
         }
         let mut chosen = self.chosen();
-        let now = Instant::now();
-        if let Some(chosen) = chosen.get_mut(scope) {
-            chosen.used = now;
-            return Arc::clone(&chosen.slot);
+        if let Some(slot) = chosen.get(scope) {
+            return Arc::clone(slot);
         }
         // Scopes are chosen at run time, perhaps from a large set: let go of those nobody uses.
-        chosen.retain(|_, chosen| chosen.is_used(now));
+        chosen.retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.is_idle());
         // Kept warm, it would never be let go.
         let slot = Arc::new(Slot::new(scope.clone(), Arc::clone(&self.config), false));
-        chosen.insert(scope.clone(), Chosen { slot: Arc::clone(&slot), used: now });
+        chosen.insert(scope.clone(), Arc::clone(&slot));
         slot
     }
 
     /// The slot for a scope that was asked for before.
     pub(crate) fn find(&self, scope: &Scope) -> Option<Arc<Slot>> {
         let of_route = self.of_routes.get(scope).cloned();
-        of_route.or_else(|| self.chosen().get(scope).map(|chosen| Arc::clone(&chosen.slot)))
+        of_route.or_else(|| self.chosen().get(scope).cloned())
     }
 
     /// The slots of all routes, by their scopes.
@@ -74,8 +60,7 @@ impl Slots {
     /// All slots, by their scopes.
     pub(crate) fn all(&self) -> Vec<Arc<Slot>> {
         let chosen = self.chosen();
-        let chosen = chosen.values().map(|chosen| &chosen.slot);
-        sorted(self.of_routes.values().chain(chosen).cloned().collect())
+        sorted(self.of_routes.values().chain(chosen.values()).cloned().collect())
     }
 
     /// Fetches from now on with these credentials. The tokens of another client are forgotten.
@@ -92,15 +77,8 @@ impl Slots {
         self.all().iter().for_each(|slot| slot.close());
     }
 
-    fn chosen(&self) -> MutexGuard<'_, HashMap<Scope, Chosen>> {
+    fn chosen(&self) -> MutexGuard<'_, HashMap<Scope, Arc<Slot>>> {
         self.chosen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Chosen {
-    fn is_used(&self, now: Instant) -> bool {
-        let unused = now.saturating_duration_since(self.used) >= UNUSED;
-        Arc::strong_count(&self.slot) > 1 || !(unused || self.slot.is_idle())
     }
 }
 
