@@ -1,0 +1,230 @@
+//! Latency around renewals: tokens of 2 seconds from a token server that takes 200 ms, under 1,000
+//! calls a second, beside the same calls on a token that never needs renewing, and beside the
+//! mutex that people write by hand.
+//!
+//! Calls are made by the clock, whether earlier ones have been answered or not, and their latency
+//! counts from when they were due: a client that stalls is charged for every call it held up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hdrhistogram::Histogram;
+use http::{Request, Response};
+use http_body_util::Empty;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tower::util::BoxCloneSyncService;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_partner_auth::{AuthOutcome, PartnerAuthLayer, ReplayBody};
+
+use crate::Effort;
+use crate::mutex_client::MutexClient;
+use crate::partner::{Partner, client_runtime};
+use crate::plot::{Line, plot};
+use crate::report::{Section, Table, verdict};
+
+const LIFE: Duration = Duration::from_secs(2);
+const LONG_LIFE: Duration = Duration::from_secs(7200);
+const TOKEN_DELAY: Duration = Duration::from_millis(200);
+/// One call each.
+const TICK: Duration = Duration::from_millis(1);
+/// What the API takes.
+const API: Duration = Duration::from_millis(5);
+const LIMIT: f64 = 1.10;
+
+/// What is measured, and the seconds of it that the plot shows.
+const PLOTTED: usize = 12;
+
+type Client = BoxCloneSyncService<Request<Empty<Bytes>>, Response<()>, tower::BoxError>;
+
+/// The calls of one client, one each tick.
+struct Calls {
+    client: Client,
+    url: String,
+    log: Arc<Log>,
+}
+
+/// What became of them.
+struct Log {
+    /// By tick.
+    microseconds: Vec<AtomicU32>,
+    waited: AtomicUsize,
+}
+
+pub(crate) struct Renewals {
+    pub(crate) section: Section,
+    pub(crate) svg: String,
+}
+
+pub(crate) fn measure(effort: Effort) -> Renewals {
+    let seconds = effort.of(60, 5);
+    let runtime = client_runtime();
+    let short = Partner::start(TOKEN_DELAY);
+    short.sandbox.token_life(LIFE);
+    let long = Partner::start(TOKEN_DELAY);
+    long.sandbox.token_life(LONG_LIFE);
+
+    let through = |partner: &Partner| layered(&partner.layer());
+    let [renewing, steady] = &runtime
+        .block_on(run([(through(&short), short.url()), (through(&long), long.url())], seconds))[..]
+    else {
+        unreachable!("two logs for two clients")
+    };
+    let fetches = short.sandbox.token_requests();
+    let mutex = MutexClient::new(&short);
+    let by_hand = service_fn(move |request| {
+        let mutex = mutex.clone();
+        async move { Ok(mutex.call(service_fn(api::<Empty<Bytes>>), request).await) }
+    });
+    let by_hand = [(Client::new(by_hand), short.url())];
+    let by_hand = &runtime.block_on(run(by_hand, seconds))[0];
+
+    let mut section = Section::default();
+    let mut table = Table::new(&[
+        "1,000 calls a second",
+        "p50, ms",
+        "p99, ms",
+        "p99.9, ms",
+        "longest, ms",
+        "calls that waited for a token",
+        "token requests",
+    ]);
+    let by_hand_fetches = short.sandbox.token_requests() - fetches;
+    for (name, log, fetches) in [
+        ("this layer, tokens of 2 s", renewing, fetches),
+        ("this layer, a token of 2 h", steady, long.sandbox.token_requests()),
+        ("a mutex by hand, tokens of 2 s", by_hand, by_hand_fetches),
+    ] {
+        let histogram = log.histogram();
+        let at = |quantile| format!("{:.2}", histogram.value_at_quantile(quantile) as f64 / 1e3);
+        let longest = format!("{:.2}", histogram.max() as f64 / 1e3);
+        let waited = if std::ptr::eq(log, by_hand) {
+            "not told".to_owned()
+        } else {
+            log.waited.load(Relaxed).to_string()
+        };
+        table.row([
+            name.to_owned(),
+            at(0.5),
+            at(0.99),
+            at(0.999),
+            longest,
+            waited,
+            fetches.to_string(),
+        ]);
+    }
+    section.add(table.finish());
+
+    let tail = |log: &Log| log.histogram().value_at_quantile(0.999) as f64;
+    let ratio = tail(renewing) / tail(steady);
+    let waited = renewing.waited.load(Relaxed);
+    section.timed(
+        "Renewals under load: p99.9",
+        &format!("{LIMIT:.2}× that of a run without renewals"),
+        format!("{ratio:.3}×"),
+        ratio <= LIMIT,
+    );
+    section.timed(
+        "Renewals under load: calls that waited, but for the first",
+        "0",
+        format!("{waited} of {}", renewing.microseconds.len()),
+        waited == 0,
+    );
+    section.add(format!(
+        "p99.9 with renewals is {ratio:.3}× that without: {}.",
+        verdict(ratio <= LIMIT)
+    ));
+
+    let svg = plot(
+        "Latency around renewals: tokens of 2 s, a token server that takes 200 ms",
+        "seconds",
+        "slowest call in 10 ms",
+        &[
+            Line { name: "a mutex by hand", colour: "#d55e00", points: by_hand.slowest() },
+            Line { name: "this layer", colour: "#0072b2", points: renewing.slowest() },
+        ],
+    );
+    Renewals { section, svg }
+}
+
+fn layered(auth: &PartnerAuthLayer) -> Client {
+    let inner = service_fn(api::<ReplayBody<Empty<Bytes>>>);
+    Client::new(auth.layer(inner).map_err(Into::into))
+}
+
+async fn api<B>(_: Request<B>) -> Result<Response<()>, std::convert::Infallible> {
+    sleep(API).await;
+    Ok(Response::new(()))
+}
+
+/// Makes the calls of all clients side by side, so that what disturbs one disturbs the others.
+async fn run<const N: usize>(clients: [(Client, String); N], seconds: usize) -> Vec<Arc<Log>> {
+    let ticks = seconds * 1_000;
+    let mut calls = Vec::new();
+    for (client, url) in clients {
+        let log = Log { microseconds: Vec::new(), waited: AtomicUsize::new(0) };
+        let mut calls_of_one = Calls { client, url, log: Arc::new(log) };
+        // The first token is nobody's renewal.
+        calls_of_one.call().await;
+        let microseconds = (0..ticks).map(|_| AtomicU32::new(0)).collect();
+        calls_of_one.log = Arc::new(Log { microseconds, waited: AtomicUsize::new(0) });
+        calls.push(calls_of_one);
+    }
+    let mut tasks = JoinSet::new();
+    let start = Instant::now() + TICK;
+    let mut clock = interval_at(start, TICK);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    for tick in 0..ticks {
+        let due = clock.tick().await;
+        for at in 0..calls.len() {
+            // Each is first in its turn.
+            let call = calls[(at + tick) % calls.len()].call();
+            tasks.spawn(async move {
+                let log = call.await;
+                let late = u32::try_from(due.elapsed().as_micros()).unwrap_or(u32::MAX);
+                log.microseconds[tick].store(late, Relaxed);
+            });
+        }
+        while tasks.try_join_next().is_some() {}
+    }
+    tasks.join_all().await;
+    calls.into_iter().map(|calls| calls.log).collect()
+}
+
+impl Calls {
+    fn call(&self) -> impl Future<Output = Arc<Log>> + Send + 'static {
+        let request = Request::get(&self.url).body(Empty::new()).expect("a valid request");
+        let (client, log) = (self.client.clone(), Arc::clone(&self.log));
+        async move {
+            let response = client.oneshot(request).await.expect("an answer");
+            let outcome = response.extensions().get::<AuthOutcome>();
+            if outcome.is_some_and(AuthOutcome::waited_for_token) {
+                log.waited.fetch_add(1, Relaxed);
+            }
+            log
+        }
+    }
+}
+
+impl Log {
+    fn histogram(&self) -> Histogram<u64> {
+        let mut histogram = Histogram::new(3).expect("three digits are possible");
+        for microseconds in &self.microseconds {
+            histogram.record(microseconds.load(Relaxed).into()).expect("it grows");
+        }
+        histogram
+    }
+
+    /// The slowest call of each ten ticks: seconds, and milliseconds.
+    fn slowest(&self) -> Vec<(f64, f64)> {
+        let plotted = self.microseconds.len().min(PLOTTED * 1_000);
+        let slowest = |ticks: &[AtomicU32]| ticks.iter().map(|call| call.load(Relaxed)).max();
+        self.microseconds[..plotted]
+            .chunks(10)
+            .enumerate()
+            .map(|(at, ticks)| (at as f64 / 100.0, f64::from(slowest(ticks).unwrap_or(0)) / 1e3))
+            .collect()
+    }
+}
