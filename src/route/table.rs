@@ -8,7 +8,7 @@ use http::{Method, Uri};
 
 use super::origin::Origin;
 use super::origins::Origins;
-use super::template::{Part, Template, is_plain_path};
+use super::template::{Part, Template, after_plain_segment, is_plain_path};
 
 /// Routes, compiled for lookup. Entries are numbered in the order they came.
 #[derive(Debug, Default)]
@@ -61,17 +61,13 @@ impl RouteTable {
     /// The number of the route that a request belongs to.
     pub(crate) fn find(&self, method: &Method, uri: &Uri) -> Option<usize> {
         let root = &self.roots[self.origins.find(uri)?];
-        let path = uri.path();
-        if !is_plain_path(path) {
-            return None;
-        }
-        let path = path.as_bytes();
+        let path = uri.path().as_bytes();
         root.find(method, path.strip_suffix(b"/").unwrap_or(path))
     }
 
     /// Whether a token may go to `uri` at all: a route names its origin, and its path is plain.
     pub(crate) fn allows(&self, uri: &Uri) -> bool {
-        self.origins.find(uri).is_some() && is_plain_path(uri.path())
+        self.origins.find(uri).is_some() && is_plain_path(uri.path().as_bytes())
     }
 }
 
@@ -115,18 +111,42 @@ impl Node {
     }
 
     /// `path` is what is left of it.
-    fn find(&self, method: &Method, path: &[u8]) -> Option<usize> {
-        let Some(first) = path.first() else { return self.here.find(method) };
-        // Each step falls back to the next: a literal that leads nowhere must not hide a parameter.
-        self.child(*first, path).and_then(|(node, rest)| node.find(method, rest)).or_else(|| {
-            let end = path.iter().position(|b| *b == b'/').unwrap_or(path.len());
-            // No segment is empty.
-            if end == 0 {
-                return None;
+    ///
+    /// Literals are plain, or no template would have them: only what stands for a parameter or a
+    /// catch-all has to be looked at.
+    fn find(&self, method: &Method, mut path: &[u8]) -> Option<usize> {
+        let mut node = self;
+        loop {
+            let Some(first) = path.first() else { return node.here.find(method) };
+            // Each step falls back to the next: a literal that leads nowhere must not hide a
+            // parameter.
+            if let Some((child, rest)) = node.child(*first, path) {
+                if !node.begins_a_segment() {
+                    (node, path) = (child, rest);
+                    continue;
+                }
+                if let Some(found) = child.find(method, rest) {
+                    return Some(found);
+                }
             }
-            let beyond = || self.parameter.as_ref()?.find(method, &path[end..]);
-            beyond().or_else(|| self.catch_all.find(method))
-        })
+            let rest = after_plain_segment(path)?;
+            let Some(parameter) = &node.parameter else { return node.catch(method, rest) };
+            if node.catch_all.is_empty() {
+                (node, path) = (parameter, rest);
+                continue;
+            }
+            return parameter.find(method, rest).or_else(|| node.catch(method, rest));
+        }
+    }
+
+    /// Whether something of any name may stand here.
+    fn begins_a_segment(&self) -> bool {
+        self.parameter.is_some() || !self.catch_all.is_empty()
+    }
+
+    /// The catch-all's route; `rest` is what follows the first of its segments.
+    fn catch(&self, method: &Method, rest: &[u8]) -> Option<usize> {
+        self.catch_all.find(method).filter(|_| is_plain_path(rest))
     }
 
     fn child<'a>(&self, first: u8, path: &'a [u8]) -> Option<(&Node, &'a [u8])> {
@@ -137,6 +157,10 @@ impl Node {
 }
 
 impl Leaf {
+    fn is_empty(&self) -> bool {
+        self.methods.is_empty() && self.any.is_none()
+    }
+
     fn insert(&mut self, method: Option<Method>, index: usize) -> Result<(), Conflict> {
         let known = match &method {
             Some(method) => self.exact(method),

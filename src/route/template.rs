@@ -106,7 +106,7 @@ impl Segment {
                 "has the segment {text:?}: write a parameter as {{id}} and a catch-all as {{*rest}}"
             ));
         }
-        if !text.bytes().all(is_path_character) || !is_plain_segment(text) {
+        if !text.bytes().all(is_path_character) || !is_plain_segment(text.as_bytes()) {
             return Err(format!(
                 "has the segment {text:?}, which no request can match: use the characters of RFC 3986 §3.3, \
                  percent-encode others, and no '.', '..', encoded slash or backslash"
@@ -123,23 +123,43 @@ fn is_path_character(b: u8) -> bool {
 
 /// Whether a request path means to every server on the way what it means here: no `.` or `..`
 /// segments, encoded slashes or backslashes, which one party resolves and another does not.
-pub(crate) fn is_plain_path(path: &str) -> bool {
-    // Nearly every path has none of the three bytes that make trouble.
-    let suspicious = path.bytes().any(|b| matches!(b, b'%' | b'\\' | b'.'));
-    !suspicious || path.split('/').all(is_plain_segment)
+pub(crate) fn is_plain_path(path: &[u8]) -> bool {
+    // Nearly every path has none of the bytes that make trouble.
+    !path.iter().any(is_suspicious) || path.split(is_slash).all(is_plain_segment)
 }
 
-fn is_plain_segment(segment: &str) -> bool {
+/// What follows the segment that `path` begins with; `None` if that is empty, or not plain.
+pub(super) fn after_plain_segment(path: &[u8]) -> Option<&[u8]> {
+    let stop = path.iter().position(|b| is_slash(b) || is_suspicious(b)).unwrap_or(path.len());
+    let end = match path.get(stop) {
+        Some(b) if is_suspicious(b) => {
+            let end = path.iter().position(is_slash).unwrap_or(path.len());
+            is_plain_segment(&path[..end]).then_some(end)?
+        }
+        _ => stop,
+    };
+    (end > 0).then(|| &path[end..])
+}
+
+fn is_slash(b: &u8) -> bool {
+    *b == b'/'
+}
+
+/// Whether a segment with it needs a closer look.
+fn is_suspicious(b: &u8) -> bool {
+    matches!(b, b'%' | b'\\' | b'.')
+}
+
+fn is_plain_segment(segment: &[u8]) -> bool {
     // Some servers cut a segment's `;parameters` off before they resolve dots.
-    let name = segment.split_once(';').map_or(segment, |(name, _)| name);
-    let mut rest = name.as_bytes();
+    let mut rest = segment.split(|b| *b == b';').next().unwrap_or_default();
     let mut dots = 0;
     while let Some(after) = strip_dot(rest) {
         rest = after;
         dots += 1;
     }
     let dot_segment = rest.is_empty() && (1..=2).contains(&dots);
-    !dot_segment && !segment.contains('\\') && !has_encoded_separator(segment.as_bytes())
+    !dot_segment && !segment.contains(&b'\\') && !has_encoded_separator(segment)
 }
 
 fn strip_dot(bytes: &[u8]) -> Option<&[u8]> {
@@ -219,11 +239,11 @@ mod tests {
             "/a%5Cb",
             "/a\\b",
         ] {
-            assert!(!is_plain_path(bad), "{bad}");
+            assert!(!is_plain_path(bad.as_bytes()), "{bad}");
         }
         for good in ["/", "/a/b", "/a.b/c..d", "/...", "/a%20b", "/v1.2/x", "/a;b/c", "/%2e%2e%2e"]
         {
-            assert!(is_plain_path(good), "{good}");
+            assert!(is_plain_path(good.as_bytes()), "{good}");
         }
     }
 }
