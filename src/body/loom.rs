@@ -315,13 +315,19 @@ fn a_stream_that_fails_fails_whoever_reads_it_then() {
     assert_eq!(held, [true, false].into());
 }
 
-/// A connection that asks the body at once when it is woken, or when the source is dropped.
-struct Asks(std::sync::Mutex<Option<ReplayBody<Source>>>);
+/// A connection that polls the body at once when it is woken, or when the source is dropped.
+struct Polls(std::sync::Mutex<Option<ReplayBody<Source>>>);
 
-impl Wake for Asks {
+impl Wake for Polls {
     fn wake(self: std::sync::Arc<Self>) {
-        let first = self.0.lock().unwrap();
-        assert!(!first.as_ref().is_some_and(Body::is_end_stream), "it has yet to hear of it");
+        let mut first = self.0.lock().unwrap();
+        let Some(first) = first.as_mut() else { return };
+        let Poll::Ready(frame) =
+            Pin::new(first).poll_frame(&mut Context::from_waker(Waker::noop()))
+        else {
+            panic!("it is superseded, or was never to be woken");
+        };
+        assert!(frame.is_some_and(|frame| frame.is_err_and(|error| error.is::<Superseded>())));
     }
 }
 
@@ -330,19 +336,19 @@ fn wakers_run_and_sources_are_dropped_without_the_lock() {
     model(|| {
         let feeder = Feeder::waiting(&[]);
         let (first, rewind) = feeder.recorded(100);
-        let asks = std::sync::Arc::new(Asks(std::sync::Mutex::new(Some(first))));
-        let waker = Waker::from(std::sync::Arc::clone(&asks));
+        let polls = std::sync::Arc::new(Polls(std::sync::Mutex::new(Some(first))));
+        let waker = Waker::from(std::sync::Arc::clone(&polls));
         let mut cx = Context::from_waker(&waker);
         let waits = |body: &mut ReplayBody<Source>, cx: &mut Context<'_>| {
             assert!(Pin::new(body).poll_frame(cx).is_pending());
         };
-        waits(asks.0.lock().unwrap().as_mut().unwrap(), &mut cx);
+        waits(polls.0.lock().unwrap().as_mut().unwrap(), &mut cx);
         let mut second = replay(rewind);
         waits(&mut second, &mut cx);
         drop(second);
         assert!(feeder.is_dropped());
         // Or the tee and the one who waits would hold each other.
-        drop(asks.0.lock().unwrap().take());
+        drop(polls.0.lock().unwrap().take());
     });
 }
 

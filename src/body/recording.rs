@@ -12,7 +12,8 @@ pub(super) struct Recording {
     // In place of the deque's first element, so that a body of one frame costs no allocation.
     first: Option<Bytes>,
     more: VecDeque<Bytes>,
-    trailers: Option<HeaderMap>,
+    // Boxed, as hardly any request has them, and they are large.
+    trailers: Option<Box<HeaderMap>>,
     size: usize,
 }
 
@@ -41,14 +42,15 @@ impl Recording {
                 _ => self.more.push_back(data.clone()),
             }
         } else if let Some(trailers) = frame.trailers_ref() {
-            self.trailers = Some(trailers.clone());
+            self.trailers = Some(Box::new(trailers.clone()));
         }
         Ok(())
     }
 
     pub(super) fn pop(&mut self) -> Option<Frame<Bytes>> {
         let data = self.first.take().or_else(|| self.more.pop_front());
-        data.map(Frame::data).or_else(|| self.trailers.take().map(Frame::trailers))
+        data.map(Frame::data)
+            .or_else(|| self.trailers.take().map(|trailers| Frame::trailers(*trailers)))
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -5,6 +5,7 @@
 //! another one. No lock is held while a waker runs or a body is dropped.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use tower::BoxError;
 use super::poll_bytes;
 use super::recording::{Full, Recording};
 use super::{Kind, ReplayBody};
-use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use crate::sync::{Arc, AtomicBool, Mutex, MutexGuard, PoisonError};
 
 /// The error that ends a request body whose request was sent again with a new token.
 ///
@@ -39,7 +40,9 @@ pub(super) struct Attempt<B> {
     // As it was before the first frame, less what this attempt delivered: a replay has to announce
     // what the first attempt announced, even if more is known by then.
     hint: SizeHint,
-    delivered: bool,
+    /// Nothing comes after the last frame. Unknown before the first one: a replay must not look
+    /// emptier than the first attempt did.
+    at_end: bool,
 }
 
 /// The right to take the stream back. Dropped, it ends the recording.
@@ -61,6 +64,9 @@ enum Number {
 
 struct Tee<B> {
     limit: usize,
+    /// A replay reads the stream now. Set under the lock; beside it, so that a first attempt need not
+    /// take the lock to know that it is at its end.
+    superseded: AtomicBool,
     state: Mutex<State<B>>,
 }
 
@@ -70,7 +76,6 @@ struct State<B> {
     /// The source has ended or failed: not every body bears another poll.
     ended: bool,
     memory: Memory,
-    reader: Number,
     hold: Hold,
     /// The reader, if it waits: to be woken when it is superseded or released.
     waker: Option<Waker>,
@@ -100,17 +105,17 @@ pub(super) fn tee<B: Body>(body: B, limit: usize) -> (Attempt<B>, Rewind<B>) {
     let hint = body.size_hint();
     let tee = Arc::new(Tee {
         limit,
+        superseded: AtomicBool::new(false),
         state: Mutex::new(State {
             source: Some(body),
             ended: false,
             memory: Memory::Recording(Recording::default()),
-            reader: Number::First,
             hold: Hold::Open,
             waker: None,
             announced: hint,
         }),
     });
-    let attempt = Attempt { tee: Arc::clone(&tee), number: Number::First, hint, delivered: false };
+    let attempt = Attempt { tee: Arc::clone(&tee), number: Number::First, hint, at_end: false };
     (attempt, Rewind { tee: Some(tee) })
 }
 
@@ -125,18 +130,22 @@ where
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = std::task::ready!(self.tee.lock().poll_frame(self.number, self.tee.limit, cx));
-        if let Some(Ok(frame)) = &frame {
-            self.delivered = true;
-            if let Some(data) = frame.data_ref() {
-                self.hint = less(&self.hint, data.len() as u64);
+        if self.is_end_stream() {
+            return Poll::Ready(None);
+        }
+        let frame = {
+            let mut state = self.tee.lock();
+            if self.is_superseded() {
+                return Poll::Ready(Some(Err(Superseded.into())));
             }
+            let frame = std::task::ready!(state.poll_frame(self.tee.limit, cx));
+            self.at_end = state.is_at_end();
+            frame
+        };
+        if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
+            self.hint = less(&self.hint, data.len() as u64);
         }
         Poll::Ready(frame)
-    }
-
-    pub(super) fn is_end_stream(&self) -> bool {
-        self.tee.lock().is_end_stream(self.number, self.delivered)
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
@@ -144,15 +153,24 @@ where
     }
 }
 
+impl<B> Attempt<B> {
+    pub(super) fn is_end_stream(&self) -> bool {
+        // A superseded attempt has an error to deliver still.
+        self.at_end && !self.is_superseded()
+    }
+
+    fn is_superseded(&self) -> bool {
+        self.number == Number::First && self.tee.superseded.load(Ordering::Acquire)
+    }
+}
+
 impl<B> Drop for Attempt<B> {
     fn drop(&mut self) {
         // A first attempt may linger in a broken connection: it must not keep the source alive.
-        let finished = {
-            let mut state = self.tee.lock();
-            let last = self.number == Number::Replay;
-            if last { state.source.take() } else { None }
-        };
-        drop(finished);
+        if self.number == Number::Replay {
+            let finished = self.tee.lock().source.take();
+            drop(finished);
+        }
     }
 }
 
@@ -168,29 +186,20 @@ fn less(hint: &SizeHint, delivered: u64) -> SizeHint {
 // === impl State ===
 
 impl<B> State<B> {
-    fn is_end_stream(&self, attempt: Number, delivered: bool) -> bool
+    fn is_at_end(&self) -> bool
     where
         B: Body,
     {
         let ended = self.ended || self.source.as_ref().is_some_and(Body::is_end_stream);
-        match attempt {
-            // A superseded attempt has an error to deliver still.
-            Number::First => self.reader == Number::First && ended,
-            // `false` is always true enough, and a replay must not look emptier than the first
-            // attempt did: that one was not at its end before its first poll.
-            Number::Replay => {
-                let repeated = match &self.memory {
-                    Memory::Replaying(recording) => recording.is_empty(),
-                    _ => true,
-                };
-                delivered && repeated && ended
-            }
-        }
+        let repeated = match &self.memory {
+            Memory::Replaying(recording) => recording.is_empty(),
+            _ => true,
+        };
+        ended && repeated
     }
 
     fn poll_frame(
         &mut self,
-        attempt: Number,
         limit: usize,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
@@ -198,9 +207,6 @@ impl<B> State<B> {
         B: Body + Unpin,
         B::Error: Into<BoxError>,
     {
-        if self.reader != attempt {
-            return Poll::Ready(Some(Err(Superseded.into())));
-        }
         if self.hold == Hold::Held {
             self.park(cx);
             return Poll::Pending;
@@ -243,7 +249,11 @@ impl<B> State<B> {
 
 impl<B> Tee<B> {
     /// Ends the recording, and lets the first attempt read on.
-    fn release(&self) {
+    fn release(self: &Arc<Self>) {
+        if Arc::strong_count(self) == 1 {
+            // It has read all it wants.
+            return;
+        }
         let (recording, reader) = {
             let mut state = self.lock();
             let recording = std::mem::replace(&mut state.memory, Memory::Off);
@@ -310,14 +320,14 @@ impl<B> Held<B> {
                 let recording = std::mem::take(recording);
                 state.memory = Memory::Replaying(recording);
             }
-            state.reader = Number::Replay;
+            tee.superseded.store(true, Ordering::Release);
             state.hold = Hold::Open;
             (state.announced, state.waker.take())
         };
         if let Some(waker) = superseded {
             waker.wake();
         }
-        Attempt { tee, number: Number::Replay, hint, delivered: false }.into()
+        Attempt { tee, number: Number::Replay, hint, at_end: false }.into()
     }
 }
 

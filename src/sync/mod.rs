@@ -13,13 +13,13 @@ pub(crate) use std::sync::PoisonError;
 #[cfg(all(test, partner_auth_loom))]
 pub(crate) use {
     // This `Arc` finds leaks. What an `ArcSwapOption` holds is in `std`'s.
-    ::loom::sync::{Arc, Mutex, MutexGuard},
+    ::loom::sync::{Arc, Mutex, MutexGuard, atomic::AtomicBool},
     model::{ArcSwapOption, AtomicU64, oneshot},
 };
 #[cfg(not(all(test, partner_auth_loom)))]
 pub(crate) use {
     arc_swap::ArcSwapOption,
-    std::sync::atomic::AtomicU64,
+    std::sync::atomic::{AtomicBool, AtomicU64},
     std::sync::{Arc, Mutex, MutexGuard},
     tokio::sync::oneshot,
 };
