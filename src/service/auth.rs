@@ -50,22 +50,19 @@ impl Auth {
         let refuse = |kind| Err(RouteError::new(kind, request.method(), request.uri()));
         let route = self.table.find(request.method(), request.uri());
         let choice = request.extensions().get::<RequestAuth>().map(|auth| &auth.choice);
-        let ticket = match (choice, route) {
-            (Some(Choice::None), _) => return Ok(None),
-            (None, Some(guard)) => Ticket { guard, chosen: None },
-            (None, None) if self.strict => return refuse(RouteErrorKind::NoRoute),
-            (None, None) => return Ok(None),
+        match (choice, route) {
+            (Some(Choice::None), _) => Ok(None),
+            (None, Some(guard)) => Ok(Some(Ticket { guard, chosen: None })),
+            (None, None) if self.strict => refuse(RouteErrorKind::NoRoute),
+            (None, None) => Ok(None),
             (Some(Choice::Scope(scope)), route) => {
                 if route.is_none() && !self.table.allows(request.uri()) {
                     return refuse(RouteErrorKind::ForeignOrigin);
                 }
                 let guard = route.unwrap_or(self.guards.len() - 1);
-                Ticket { guard, chosen: Some(self.slots.get(scope)) }
+                Ok(Some(Ticket { guard, chosen: Some(self.slots.get(scope)) }))
             }
-        };
-        // What the request carries already is the caller's own: a user's token, a signature.
-        let own = request.headers().contains_key(&self.guard(&ticket).policy.header);
-        Ok(if own { None } else { Some(ticket) })
+        }
     }
 
     pub(crate) fn slots(&self) -> &Slots {

@@ -67,13 +67,18 @@ pin_project! {
     }
 }
 
+/// Either there is a next state, or this is the answer.
+type Next<R, E> = Result<ControlFlow<Response<R>>, Error<E>>;
+
 const POLLED_AGAIN: &str = "ResponseFuture was polled after it was ready";
 
 impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<ReplayBody<B>>>,
 {
-    pub(super) fn untouched(response: S::Future) -> Self {
+    /// Sends the request as it is. `service` has been polled ready.
+    pub(super) fn untouched(service: &mut S, request: Request<B>) -> Self {
+        let response = service.call(request.map(ReplayBody::once));
         Self { state: State::Called { response, judge: None } }
     }
 
@@ -101,50 +106,81 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         loop {
-            let next = match state.as_mut().project() {
-                StateProjection::Called { response, judge } => {
-                    let response = ready!(response.poll(cx)).map_err(Error::Service)?;
-                    let sentence = match judge.take() {
-                        Some((judge, again)) => judge.judge(response, again),
-                        None => Sentence::Return(response),
-                    };
-                    match State::after(sentence) {
-                        ControlFlow::Continue(state) => state,
-                        ControlFlow::Break(response) => return Poll::Ready(Ok(response)),
-                    }
-                }
-                StateProjection::AwaitingToken { wait, unsent } => {
-                    let answer = ready!(wait.poll(cx));
-                    let mut unsent = unsent.take().expect(POLLED_AGAIN);
-                    match unsent.judge.settle(answer) {
-                        Acquired::Ready(token) => {
-                            State::Readying { unsent: Some((token?, unsent)) }
-                        }
-                        Acquired::Pending(wait) => {
-                            State::AwaitingToken { wait, unsent: Some(unsent) }
-                        }
-                    }
-                }
-                StateProjection::Readying { unsent } => {
-                    let (_, waiting) = unsent.as_mut().expect(POLLED_AGAIN);
-                    ready!(waiting.service.poll_ready(cx)).map_err(Error::Service)?;
-                    let (token, unsent) = unsent.take().expect(POLLED_AGAIN);
-                    State::send(token, unsent)?
-                }
-                StateProjection::AwaitingRenewal { wait, rejected } => {
-                    let answer = ready!(wait.poll(cx));
-                    let sentence = rejected.take().expect(POLLED_AGAIN).settle(answer);
-                    match State::after(sentence) {
-                        ControlFlow::Continue(state) => state,
-                        ControlFlow::Break(response) => return Poll::Ready(Ok(response)),
-                    }
-                }
-                StateProjection::Refused { error } => {
-                    return Poll::Ready(Err(error.take().expect(POLLED_AGAIN)));
+            let StateProjection::Called { response, judge } = state.as_mut().project() else {
+                match ready!(state.as_mut().poll_next(cx))? {
+                    ControlFlow::Continue(()) => continue,
+                    ControlFlow::Break(response) => return Poll::Ready(Ok(response)),
                 }
             };
-            state.set(next);
+            let response = ready!(response.poll(cx)).map_err(Error::Service)?;
+            let verdict = judge.as_ref().and_then(|(judge, _)| judge.verdict(&response));
+            let Some(verdict) = verdict else {
+                // In place, as moving it costs more than all else that is done here.
+                *judge = None;
+                return Poll::Ready(Ok(response));
+            };
+            let (judge, again) = judge.take().expect("its verdict is there");
+            if let ControlFlow::Break(response) =
+                state.as_mut().follow(judge.judge(verdict, response, again))
+            {
+                return Poll::Ready(Ok(response));
+            }
         }
+    }
+}
+
+impl<S, B, R> State<S, B>
+where
+    S: Service<Request<ReplayBody<B>>, Response = Response<R>> + Clone,
+    B: Body + Unpin,
+    B::Error: Into<BoxError>,
+{
+    /// Goes on from any state but [`Called`](Self::Called), to the next one or the end.
+    #[cold]
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Next<R, S::Error>> {
+        let next = match self.as_mut().project() {
+            StateProjection::Called { .. } => return Poll::Ready(Ok(ControlFlow::Continue(()))),
+            StateProjection::AwaitingToken { wait, unsent } => {
+                let answer = ready!(wait.poll(cx));
+                let mut unsent = unsent.take().expect(POLLED_AGAIN);
+                match unsent.judge.settle(answer) {
+                    Acquired::Ready(token) => State::Readying { unsent: Some((token?, unsent)) },
+                    Acquired::Pending(wait) => State::AwaitingToken { wait, unsent: Some(unsent) },
+                }
+            }
+            StateProjection::Readying { unsent } => {
+                let (_, waiting) = unsent.as_mut().expect(POLLED_AGAIN);
+                ready!(waiting.service.poll_ready(cx)).map_err(Error::Service)?;
+                let (token, unsent) = unsent.take().expect(POLLED_AGAIN);
+                State::send(token, unsent)?
+            }
+            StateProjection::AwaitingRenewal { wait, rejected } => {
+                let answer = ready!(wait.poll(cx));
+                let sentence = rejected.take().expect(POLLED_AGAIN).settle(answer);
+                return Poll::Ready(Ok(self.follow(sentence)));
+            }
+            StateProjection::Refused { error } => {
+                return Poll::Ready(Err(error.take().expect(POLLED_AGAIN)));
+            }
+        };
+        self.set(next);
+        Poll::Ready(Ok(ControlFlow::Continue(())))
+    }
+
+    /// Does what has been decided about a response.
+    #[cold]
+    fn follow(
+        mut self: Pin<&mut Self>,
+        sentence: Sentence<S, B, Response<R>>,
+    ) -> ControlFlow<Response<R>> {
+        self.set(match sentence {
+            Sentence::Return(response) => return ControlFlow::Break(response),
+            Sentence::Wait(wait, rejected) => {
+                State::AwaitingRenewal { wait, rejected: Some(rejected) }
+            }
+            Sentence::Replay(token, unsent) => State::Readying { unsent: Some((token, unsent)) },
+        });
+        ControlFlow::Continue(())
     }
 }
 
@@ -153,16 +189,6 @@ where
     S: Service<Request<ReplayBody<B>>> + Clone,
     B: Body,
 {
-    fn after(sentence: Sentence<S, B, S::Response>) -> ControlFlow<S::Response, Self> {
-        ControlFlow::Continue(match sentence {
-            Sentence::Return(response) => return ControlFlow::Break(response),
-            Sentence::Wait(wait, rejected) => {
-                State::AwaitingRenewal { wait, rejected: Some(rejected) }
-            }
-            Sentence::Replay(token, unsent) => State::Readying { unsent: Some((token, unsent)) },
-        })
-    }
-
     /// Sends with the service that has just become ready.
     fn send(token: Presented, mut unsent: Unsent<S, B>) -> Result<Self, TokenError> {
         // Getting ready may have taken longer than the token had to live.
@@ -179,7 +205,7 @@ where
             }
         };
         let Unsent { judge, mut service, message } = unsent;
-        let (response, judge) = judge.send(&mut service, message, token);
+        let (response, judge) = judge.send_with(&mut service, message, token);
         Ok(State::Called { response, judge: Some(judge) })
     }
 }

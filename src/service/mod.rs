@@ -6,12 +6,14 @@
 //! - [`slots`] are the tokens themselves, one for each set of scopes;
 //! - [`future`] is the state machine of one request;
 //! - [`judge`] reads a response and decides whether the request is sent again;
+//! - [`head`] is what is kept of a request to send it again, beside its body;
 //! - [`memory`] keeps rejections that no renewal can mend from costing a fetch each;
 //! - [`choice`] and [`outcome`] are what a caller says and is told, in extensions.
 
 mod auth;
 mod choice;
 mod future;
+mod head;
 mod judge;
 mod memory;
 mod outcome;
@@ -21,6 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use http::header::Entry;
 use http::{Request, Response};
 use http_body::Body;
 use tower::BoxError;
@@ -120,20 +123,30 @@ where
         self.inner.poll_ready(cx).map_err(Error::Service)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    #[inline]
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let auth = self.auth.handle();
         let ticket = match auth.admit(&request) {
             Ok(Some(ticket)) => ticket,
-            Ok(None) => {
-                let response = self.inner.call(request.map(ReplayBody::once));
-                return ResponseFuture::untouched(response);
-            }
+            Ok(None) => return ResponseFuture::untouched(&mut self.inner, request),
             Err(error) => return ResponseFuture::refused(error.into()),
         };
+        let header = auth.guard(&ticket).header();
+        // What the request carries already is the caller's own: a user's token, a signature.
+        let Entry::Vacant(place) = request.headers_mut().entry(header) else {
+            return ResponseFuture::untouched(&mut self.inner, request);
+        };
+        let fresh = auth.slot(&ticket).fresh(auth.guard(&ticket).scheme());
         let mut judge = Judge::new(Arc::clone(auth), ticket);
+        if let Some(token) = fresh {
+            place.insert(token.value);
+            let (response, judge) = judge.send(&mut self.inner, request, token.generation);
+            return ResponseFuture::called(response, judge);
+        }
         match judge.acquire() {
             Acquired::Ready(Ok(token)) => {
-                let (response, judge) = judge.send(&mut self.inner, Message::First(request), token);
+                let (response, judge) =
+                    judge.send_with(&mut self.inner, Message::First(request), token);
                 ResponseFuture::called(response, judge)
             }
             Acquired::Ready(Err(error)) => ResponseFuture::refused(error.into()),

@@ -70,6 +70,7 @@ impl AccessToken {
 
     /// Whether a caller must stop and decide, under the slot's lock. It is asked on every call, and
     /// answered without one: first by the soft edge, then by when the next try is due.
+    #[inline]
     pub(super) fn needs_attention(&self, now: Instant) -> bool {
         self.attention.is_past(now)
     }
@@ -104,6 +105,7 @@ impl AccessToken {
     }
 
     /// What a request carries whose route uses the scheme word at `scheme`.
+    #[inline]
     pub(super) fn present(&self, scheme: usize) -> Presented {
         Presented {
             value: self.headers.get()[scheme].clone(),

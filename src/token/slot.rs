@@ -96,17 +96,17 @@ impl Slot {
         self.ledger.generation()
     }
 
-    /// The token for a request, in the header form of `scheme`.
-    pub(crate) fn acquire(self: &Arc<Self>, scheme: usize, patience: &mut Patience) -> Acquired {
-        let now = Instant::now();
-        match self.ledger.fresh(now, scheme) {
-            Some(token) => Acquired::Ready(Ok(token)),
-            None => self.decide(now, scheme, patience),
-        }
+    /// The token for a request, in the header form of `scheme`, if there is nothing to decide: what
+    /// nearly every call comes to, without a lock.
+    #[inline]
+    pub(crate) fn fresh(&self, scheme: usize) -> Option<Presented> {
+        self.ledger.fresh(Instant::now(), scheme)
     }
 
+    /// The token for a request, when there is no [`fresh`](Self::fresh) one.
     #[cold]
-    fn decide(self: &Arc<Self>, now: Instant, scheme: usize, patience: &mut Patience) -> Acquired {
+    pub(crate) fn acquire(self: &Arc<Self>, scheme: usize, patience: &mut Patience) -> Acquired {
+        let now = Instant::now();
         // Before anything is claimed: waiting needs a runtime's timer as much as a flight does.
         let Ok(runtime) = Handle::try_current() else {
             let live = self.ledger.live(now).map(|token| token.present(scheme));
@@ -134,7 +134,7 @@ impl Slot {
             None if error.kind() == TokenErrorKind::WaitLimit
                 && !patience.left(self.config.wait_limit, now).is_zero() =>
             {
-                self.decide(now, scheme, patience)
+                self.acquire(scheme, patience)
             }
             None => Acquired::Ready(Err(error)),
         }

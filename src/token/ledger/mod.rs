@@ -75,6 +75,7 @@ impl Ledger {
     }
 
     /// The way of nearly every call: the token, if nobody need look at the book.
+    #[inline]
     pub(super) fn fresh(&self, now: Instant, scheme: usize) -> Option<Presented> {
         match &*self.current.load() {
             Some(token) if !token.needs_attention(now) => Some(token.present(scheme)),
