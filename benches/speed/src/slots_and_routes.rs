@@ -86,9 +86,10 @@ impl Routes {
         Subject::of(layer, Template::gets(&urls))
     }
 
-    /// `/v1/r<number>/items/<id>`, longer or shorter.
+    /// `/r<number>/items/<id>`, longer or shorter by the number of segments alone: a larger table has
+    /// no longer names.
     fn url(self, origin: usize, number: usize, id: &str) -> String {
-        let mut url = format!("https://api{origin}.example.com/r{number}");
+        let mut url = format!("https://api{origin:03}.example.com/r{number:04}");
         for at in 1..self.segments {
             url.push('/');
             url.push_str(if at % 2 == 1 { "items" } else { id });
