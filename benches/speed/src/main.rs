@@ -7,8 +7,9 @@
 //! ```
 //!
 //! Nothing but a whole run is written: figures of two runs do not belong side by side. The program
-//! fails if something that is counted is not as promised, an allocation or a token request; what is
-//! timed has a verdict in the tables, and fails nothing.
+//! fails if a section cannot be measured, and then writes nothing; and if something that is counted is
+//! not as promised, an allocation or a token request. What is timed has a verdict in the tables, and
+//! fails nothing. Without valgrind there are no instructions, which is said in their place.
 
 mod allocations;
 mod callgrind;
@@ -32,10 +33,18 @@ mod stats;
 use std::process::ExitCode;
 use std::{env, fs};
 
-use report::{Section, Target, replace, verdicts};
+use report::{Document, Section, Target, verdicts};
 
-const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../BENCHMARKS.md");
 const PLOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/renewals.svg");
+
+const USAGE: &str = "\
+Measures the layer. Without arguments, everything, and writes BENCHMARKS.md and its plot.
+
+  NAME...  only these sections, printed and not written: calls, contention, configurations, herds,
+           renewals, loopback, peers
+  --quick  less of each, to see that it works; printed and not written
+  --help   this
+";
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,16 +67,28 @@ impl Effort {
 const SECTIONS: [&str; 7] =
     ["calls", "contention", "configurations", "herds", "renewals", "loopback", "peers"];
 
+/// What is said of all of them.
+const OF_ALL: [&str; 2] = ["machine", "verdicts"];
+
+/// Whatever BENCHMARKS.md has to have a place for.
+pub(crate) fn places() -> impl Iterator<Item = &'static str> {
+    SECTIONS.into_iter().chain(OF_ALL)
+}
+
 fn main() -> ExitCode {
     let mut arguments: Vec<String> = env::args().skip(1).collect();
     if arguments.first().is_some_and(|first| first == instructions::RUN) {
         instructions::run(&arguments.split_off(1));
         return ExitCode::SUCCESS;
     }
+    if arguments.iter().any(|argument| argument == "--help") {
+        print!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     let quick = arguments.iter().any(|argument| argument == "--quick");
     arguments.retain(|argument| argument != "--quick");
     if let Some(unknown) = arguments.iter().find(|name| !SECTIONS.contains(&name.as_str())) {
-        eprintln!("there is no section {unknown:?}: there are {}", SECTIONS.join(", "));
+        eprintln!("{unknown:?} is neither a section nor an option\n\n{USAGE}");
         return ExitCode::FAILURE;
     }
     let effort = if quick { Effort::Quick } else { Effort::Full };
@@ -89,14 +110,17 @@ fn main() -> ExitCode {
 }
 
 fn run(effort: Effort, chosen: &[String], write: bool) -> Result<Vec<Target>, String> {
+    // At once: not after ten minutes, if there is no place for the figures.
+    let mut document = if write { Some(Document::open()?) } else { None };
+    let is_chosen = |name: &str| chosen.is_empty() || chosen.iter().any(|other| other == name);
+    if is_chosen("peers") {
+        peers::build()?;
+    }
     let work = machine::Work::so_far();
     let mut figures: Vec<(&str, String)> = Vec::new();
     let mut targets = Vec::new();
     let mut svg = None;
-    for name in SECTIONS {
-        if !chosen.is_empty() && !chosen.iter().any(|other| other == name) {
-            continue;
-        }
+    for name in SECTIONS.into_iter().filter(|name| is_chosen(name)) {
         eprintln!("measuring: {name}");
         let section = match name {
             "calls" => calls::measure(effort),
@@ -109,27 +133,24 @@ fn run(effort: Effort, chosen: &[String], write: bool) -> Result<Vec<Target>, St
                 renewals.section
             }
             "loopback" => loopback::measure(effort),
-            _ => peers::measure(effort),
+            _ => peers::measure(effort)?,
         };
         let Section { markdown, targets: of_section } = section;
         println!("## {name}\n\n{markdown}");
         figures.push((name, markdown));
         targets.extend(of_section);
     }
-    for (name, markdown) in [("machine", machine::describe(work)), ("verdicts", verdicts(&targets))]
-    {
+    for (name, markdown) in OF_ALL.into_iter().zip([machine::describe(work), verdicts(&targets)]) {
         println!("## {name}\n\n{markdown}");
         figures.push((name, markdown));
     }
-    if write {
-        let read = |error| format!("BENCHMARKS.md: {error}");
-        let mut document = fs::read_to_string(DOCUMENT).map_err(read)?;
-        for (name, markdown) in figures {
-            document = replace(&document, name, &markdown)?;
+    if let Some(document) = &mut document {
+        for (name, markdown) in &figures {
+            document.put(name, markdown)?;
         }
-        fs::write(DOCUMENT, document).map_err(read)?;
         let svg = svg.expect("a whole run has a plot");
         fs::write(PLOT, svg).map_err(|error| format!("the plot: {error}"))?;
+        document.write()?;
         println!("written: BENCHMARKS.md, benches/speed/renewals.svg");
     }
     Ok(targets)

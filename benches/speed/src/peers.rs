@@ -1,6 +1,5 @@
 //! The comparison with other crates: a crate of its own, which prints its tables.
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::Effort;
@@ -8,25 +7,41 @@ use crate::report::Section;
 
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../peers/Cargo.toml");
 
-pub(crate) fn measure(effort: Effort) -> Section {
-    let mut section = Section::default();
+/// Builds it, which takes minutes the first time: before anything is measured, not amid it.
+///
+/// # Errors
+///
+/// When it does not build: cargo has said why.
+pub(crate) fn build() -> Result<(), String> {
+    run(&mut cargo("build")).map(drop)
+}
+
+/// # Errors
+///
+/// When it does not run: it has said why.
+pub(crate) fn measure(effort: Effort) -> Result<Section, String> {
+    let mut command = cargo("run");
     if effort == Effort::Quick {
-        section.add("Not measured in a quick run: it takes its time to build.");
-        return section;
+        command.args(["--", "--quick"]);
     }
-    if !Path::new(MANIFEST).exists() {
-        section.add("Not measured: `benches/peers` is not there.");
-        return section;
-    }
+    let mut section = Section::default();
+    section.add(run(&mut command)?);
+    Ok(section)
+}
+
+fn cargo(verb: &str) -> Command {
     let mut command = Command::new(env!("CARGO"));
-    command.args(["run", "--release", "--quiet", "--manifest-path", MANIFEST]);
+    command.args([verb, "--release", "--locked", "--manifest-path", MANIFEST]);
     // What it says on the way is for who waits.
-    match command.stderr(Stdio::inherit()).output() {
-        Ok(output) if output.status.success() => {
-            section.add(String::from_utf8_lossy(&output.stdout));
-        }
-        Ok(output) => section.add(format!("Not measured: it ended with {}.", output.status)),
-        Err(error) => section.add(format!("Not measured: {error}.")),
+    command.stderr(Stdio::inherit());
+    command
+}
+
+fn run(command: &mut Command) -> Result<String, String> {
+    let failed = |why: String| format!("benches/peers was not measured: {why}");
+    let output = command.output().map_err(|error| failed(error.to_string()))?;
+    if !output.status.success() {
+        return Err(failed(output.status.to_string()));
     }
-    section
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

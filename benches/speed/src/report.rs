@@ -1,6 +1,13 @@
 //! What the sections print: Markdown tables, targets with a verdict, and the file they go into.
 
 use std::fmt::Write as _;
+use std::{env, fs};
+
+use crate::places;
+
+const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../BENCHMARKS.md");
+/// Where this package lies on this machine, which is nobody's business.
+const HERE: &str = env!("CARGO_MANIFEST_DIR");
 
 /// What one section of the benchmark has to say.
 #[derive(Debug, Default)]
@@ -21,6 +28,11 @@ pub(crate) struct Target {
 }
 
 pub(crate) struct Table {
+    text: String,
+}
+
+/// BENCHMARKS.md, with a place for the figures of each section.
+pub(crate) struct Document {
     text: String,
 }
 
@@ -85,18 +97,55 @@ impl Table {
     }
 }
 
-/// Puts `figures` between the markers of that name.
-///
-/// # Errors
-///
-/// When the markers are not there: figures would be lost.
-pub(crate) fn replace(document: &str, name: &str, figures: &str) -> Result<String, String> {
+// === impl Document ===
+
+impl Document {
+    /// # Errors
+    ///
+    /// When it cannot be read, or has no place for something.
+    pub(crate) fn open() -> Result<Self, String> {
+        let text =
+            fs::read_to_string(DOCUMENT).map_err(|error| format!("BENCHMARKS.md: {error}"))?;
+        places().try_for_each(|name| place(&text, name).map(drop))?;
+        Ok(Self { text })
+    }
+
+    /// Puts `figures` in their place.
+    ///
+    /// # Errors
+    ///
+    /// When there is none: figures would be lost. When they tell where something lies on this machine.
+    pub(crate) fn put(&mut self, name: &str, figures: &str) -> Result<(), String> {
+        if let Some(line) = figures.lines().find(|line| tells_a_place(line)) {
+            return Err(format!("nothing is written: {name} tells where things lie here: {line}"));
+        }
+        let (from, to) = place(&self.text, name)?;
+        self.text.replace_range(from..to, &format!("\n{}\n\n", figures.trim()));
+        Ok(())
+    }
+
+    pub(crate) fn write(&self) -> Result<(), String> {
+        fs::write(DOCUMENT, &self.text).map_err(|error| format!("BENCHMARKS.md: {error}"))
+    }
+}
+
+/// Where the figures of that name begin and end, between their markers.
+fn place(document: &str, name: &str) -> Result<(usize, usize), String> {
     let begin = format!("<!-- figures: {name} -->\n");
     let end = "<!-- end of figures -->";
-    let missing = || format!("no place for the figures {name:?}: write {begin:?} and {end:?}");
+    let missing =
+        || format!("BENCHMARKS.md has no place for {name:?}: write {begin:?} and {end:?}");
     let from = document.find(&begin).ok_or_else(missing)? + begin.len();
     let to = from + document[from..].find(end).ok_or_else(missing)?;
-    Ok(format!("{}\n{}\n\n{}", &document[..from], figures.trim(), &document[to..]))
+    Ok((from, to))
+}
+
+fn tells_a_place(line: &str) -> bool {
+    let home = env::var("HOME").unwrap_or_default();
+    let temporary = env::temp_dir();
+    let places = [home.as_str(), &temporary.to_string_lossy(), HERE, "/registry/"];
+    // A home at the root is in every path.
+    places.into_iter().any(|place| place.len() > 1 && line.contains(place))
 }
 
 #[cfg(test)]
@@ -108,14 +157,28 @@ mod tests {
         let place = |name: &str, figures: &str| {
             format!("<!-- figures: {name} -->\n{figures}<!-- end of figures -->\n")
         };
-        let document = format!("# T\n\n{}prose\n{}", place("one", ""), place("two", "old\n"));
-        let once = replace(&document, "two", "| new |\n").unwrap();
-        assert_eq!(
-            once,
-            format!("# T\n\n{}prose\n{}", place("one", ""), place("two", "\n| new |\n\n"))
-        );
-        assert_eq!(replace(&once, "two", "| new |").unwrap(), once);
-        assert!(replace(&document, "three", "").unwrap_err().contains("three"));
+        let text = format!("# T\n\n{}prose\n{}", place("one", ""), place("two", "old\n"));
+        let mut document = Document { text };
+        document.put("two", "| new |\n").unwrap();
+        let once = format!("# T\n\n{}prose\n{}", place("one", ""), place("two", "\n| new |\n\n"));
+        assert_eq!(document.text, once);
+        document.put("two", "| new |").unwrap();
+        assert_eq!(document.text, once);
+        assert!(document.put("three", "").unwrap_err().contains("three"));
+    }
+
+    #[test]
+    fn the_document_has_a_place_for_everything() {
+        Document::open().unwrap();
+    }
+
+    #[test]
+    fn where_things_lie_on_this_machine_is_not_written() {
+        let mut document = Document { text: "<!-- figures: a -->\n<!-- end of figures -->".into() };
+        for place in [env::temp_dir().join("x").display().to_string(), format!("{HERE}/src/a.rs")] {
+            assert!(document.put("a", &format!("| `{place}` | 1 |")).is_err(), "{place}");
+        }
+        document.put("a", "| `http-1.5.0/src/header/map.rs` | 1 |").unwrap();
     }
 
     #[test]
