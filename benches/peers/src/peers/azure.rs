@@ -35,7 +35,7 @@ pub(super) const ENTRY: Entry = Entry::of::<Azure>(About {
     package: Some("azure_core"),
     setup: "https://docs.rs/azure_identity/1/azure_identity/struct.ClientSecretCredential.html",
     cannot: "go to a token server that is not Entra's, but for its transport; send again after a \
-             401; renew behind its callers; tokens that live less than five minutes are fetched at \
+             401 (a callback of its user's may: the credential's cache gives it the same token); renew behind its callers; tokens that live less than five minutes are fetched at \
              each call",
     after_401: After401::Returned,
     no_tokens: None,

@@ -26,7 +26,7 @@ use crate::peer::{About, After401, Entry, Failure, Outcome, Peer, SCOPE, request
 const ABOUT: About = About {
     name: "cf-gears-toolkit-auth",
     package: Some("cf-gears-toolkit-auth"),
-    setup: "https://docs.rs/cf-gears-toolkit-auth/0.8 (quick start; BearerAuthAutoRefreshLayer)",
+    setup: "https://docs.rs/cf-gears-toolkit-auth/0.8 (quick start; Reactive refresh on 401)",
     cannot: "have more than one scope set a layer; answer a second revocation within 15 minutes, \
              by default; send a streaming body again; sit on a service with an error of its own",
     after_401: After401::SentAgain,
@@ -38,6 +38,7 @@ pub(super) const ENTRY: Entry = Entry::of::<CfGears<BearerAuthAutoRefreshLayer>>
 
 pub(super) const PLAIN: Entry = Entry::of::<CfGears<BearerAuthLayer>>(About {
     name: "cf-gears-toolkit-auth, BearerAuthLayer",
+    setup: "https://docs.rs/cf-gears-toolkit-auth/0.8 (quick start)",
     cannot: "answer a 401",
     after_401: After401::Returned,
     warm_only: true,
@@ -65,12 +66,12 @@ impl BearerLayer for BearerAuthAutoRefreshLayer {
 
 struct CfGears<L: BearerLayer> {
     service: L::Service,
-    api: Api,
+    inner: HttpApi,
 }
 
 impl<L: BearerLayer<Service: Clone>> Clone for CfGears<L> {
     fn clone(&self) -> Self {
-        Self { service: self.service.clone(), api: self.api.clone() }
+        Self { service: self.service.clone(), inner: self.inner.clone() }
     }
 }
 
@@ -90,8 +91,8 @@ where
             ..Default::default()
         })?;
         let unfailing: fn(Infallible) -> HttpError = |never| match never {};
-        let inner = ServiceExt::<Request<Full<Bytes>>>::map_err(api.clone(), unfailing);
-        Ok(Self { service: L::over(provider).layer(inner), api })
+        let inner = ServiceExt::<Request<Full<Bytes>>>::map_err(api, unfailing);
+        Ok(Self { service: L::over(provider).layer(inner.clone()), inner })
     }
 
     async fn call(&mut self) -> Outcome {
@@ -99,6 +100,6 @@ where
     }
 
     async fn bare(&mut self) -> Outcome {
-        send(&mut self.api, request()).await
+        send(&mut self.inner, request()).await
     }
 }
