@@ -1,7 +1,5 @@
 //! The command line.
 
-use std::path::PathBuf;
-
 use crate::peer::Entry;
 use crate::peers::{OURS, OURS_WITHOUT_REPLAY};
 use crate::scenarios::{self, Scenario, Size};
@@ -12,7 +10,6 @@ The layer beside the code it replaces and the crates that do part of its job.
   --scenario NAME[,NAME]  only these: warm, herd, expiry, revoked, failing
   --peer TEXT[,TEXT]      only peers whose name has one of these in it, the floor and this library
   --quick                 smaller scenarios, to see that they run
-  --json FILE             the tables as JSON as well
   --list                  the peers, and no scenario
 ";
 
@@ -20,7 +17,6 @@ pub(crate) struct Args {
     scenarios: Option<Vec<String>>,
     peers: Option<Vec<String>>,
     pub(crate) size: Size,
-    pub(crate) json: Option<PathBuf>,
     pub(crate) list: bool,
 }
 
@@ -29,14 +25,12 @@ impl Args {
     ///
     /// What is wrong with them, for the user.
     pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut parsed =
-            Self { scenarios: None, peers: None, size: Size::Full, json: None, list: false };
+        let mut parsed = Self { scenarios: None, peers: None, size: Size::Full, list: false };
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value\n\n{USAGE}"));
             match arg.as_str() {
                 "--scenario" => parsed.scenarios = Some(list(&value()?)),
                 "--peer" => parsed.peers = Some(list(&value()?)),
-                "--json" => parsed.json = Some(value()?.into()),
                 "--quick" => parsed.size = Size::Quick,
                 "--list" => parsed.list = true,
                 _ => return Err(format!("{arg:?} is no option\n\n{USAGE}")),

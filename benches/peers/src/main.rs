@@ -9,11 +9,15 @@
 //! - [`partner`] is the other side: a token server on loopback and an API in memory;
 //! - [`scenarios`] has one file for each table, [`report`] prints them and says where the library is
 //!   not ahead.
+//!
+//! What it prints is a section of BENCHMARKS.md, into which `benches/speed` writes it, with the machine's
+//! kind.
 
+// The one counter of both crates.
+#[path = "../../speed/src/allocations.rs"]
 mod allocations;
 mod args;
 mod http_client;
-mod machine;
 mod partner;
 mod peer;
 mod peers;
@@ -23,29 +27,8 @@ mod world;
 
 use std::process::ExitCode;
 
-use serde::Serialize;
-
 use args::Args;
-use machine::Machine;
-use peer::{Entry, Failure};
-use report::Table;
-
-/// What `--json` writes.
-#[derive(Serialize)]
-struct Results {
-    machine: Machine,
-    quick: bool,
-    peers: Vec<Listed>,
-    tables: Vec<Table>,
-}
-
-#[derive(Serialize)]
-struct Listed {
-    name: &'static str,
-    version: Option<&'static str>,
-    setup: &'static str,
-    cannot: &'static str,
-}
+use peer::Entry;
 
 fn main() -> ExitCode {
     let args = match Args::parse(std::env::args().skip(1)) {
@@ -55,46 +38,19 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("{failure}");
-            ExitCode::FAILURE
+    let entries = args.peers(peers::all());
+    println!("| | version | leaves to its user | set up after |\n|---|---|---|---|");
+    for Entry { about, .. } in &entries {
+        let version = about.package.and_then(locked_version).unwrap_or("—");
+        println!("| {} | {version} | {} | {} |", about.name, about.cannot, about.setup);
+    }
+    if !args.list {
+        for scenario in args.scenarios() {
+            eprintln!("measuring: {}", scenario.name);
+            println!("\n{}", (scenario.run)(&entries, args.size));
         }
     }
-}
-
-fn run(args: &Args) -> Result<(), Failure> {
-    let entries = args.peers(peers::all());
-    let machine = Machine::here();
-    println!("# Peers\n\n{machine}.\n");
-    let listed: Vec<Listed> = entries.iter().map(Listed::of).collect();
-    println!("| | version | leaves to its user | set up after |\n|---|---|---|---|");
-    for Listed { name, version, setup, cannot } in &listed {
-        println!("| {name} | {} | {cannot} | {setup} |", version.unwrap_or("—"));
-    }
-    if args.list {
-        return Ok(());
-    }
-    let quick = args.size == scenarios::Size::Quick;
-    let mut results = Results { machine, quick, peers: listed, tables: Vec::new() };
-    for scenario in args.scenarios() {
-        let table = (scenario.run)(&entries, args.size);
-        println!("\n{table}");
-        results.tables.push(table);
-    }
-    if let Some(path) = &args.json {
-        std::fs::write(path, serde_json::to_string_pretty(&results)?)?;
-    }
-    Ok(())
-}
-
-impl Listed {
-    fn of(entry: &Entry) -> Self {
-        let about = &entry.about;
-        let version = about.package.and_then(locked_version);
-        Self { name: about.name, version, setup: about.setup, cannot: about.cannot }
-    }
+    ExitCode::SUCCESS
 }
 
 /// The version of a package that this binary was built with.

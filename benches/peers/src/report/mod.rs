@@ -1,5 +1,4 @@
-//! The tables: Markdown for people, JSON for programs, and under each table where the library is
-//! not ahead.
+//! The tables, as Markdown, and under each where the library is not ahead.
 
 mod comparison;
 mod reasons;
@@ -8,14 +7,10 @@ use std::error::Error;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-use serde::Serialize;
-
 use crate::peer::{About, After401, Failure};
 use crate::peers::{OURS, OURS_WITHOUT_REPLAY};
 
-#[derive(Serialize)]
 pub(crate) struct Table {
-    scenario: &'static str,
     title: &'static str,
     /// How the figures came about.
     method: String,
@@ -25,20 +20,16 @@ pub(crate) struct Table {
     not_ahead: Vec<String>,
 }
 
-#[derive(Serialize)]
 pub(crate) struct Column {
     name: String,
     better: Better,
     /// What two figures have to differ by, to differ.
-    #[serde(skip)]
     least: f64,
     /// And that they have to differ by what the floor has here.
-    #[serde(skip)]
     beyond_the_floor: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, PartialEq)]
 enum Better {
     Lower,
     /// Lower, and whoever is worse here is not compared in the rest: a call that is lost at once is
@@ -47,20 +38,14 @@ enum Better {
     Neither,
 }
 
-#[derive(Serialize)]
 pub(crate) struct Row {
     peer: &'static str,
-    #[serde(skip)]
     role: Role,
-    #[serde(skip)]
     after_401: After401,
     cells: Vec<Cell>,
     cannot_run: Option<String>,
     /// What went wrong first, if anything did.
     first_failure: Option<String>,
-    /// Pairs of milliseconds since the start and the slowest call begun then, in milliseconds.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    timeline: Vec<(f64, f64)>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -71,7 +56,6 @@ enum Role {
     Rival(&'static str),
 }
 
-#[derive(Serialize)]
 pub(crate) struct Cell {
     value: Option<f64>,
     text: String,
@@ -124,7 +108,7 @@ impl Cell {
         Self::number(value, digits)
     }
 
-    /// A time that did not come within `limit`: `null`, in JSON.
+    /// A time that did not come within `limit`.
     pub(crate) fn beyond(limit: Duration) -> Self {
         Self { value: Some(f64::INFINITY), text: format!("not in {} s", limit.as_secs()) }
     }
@@ -148,7 +132,6 @@ impl Row {
             cells,
             cannot_run: None,
             first_failure: None,
-            timeline: Vec::new(),
         }
     }
 
@@ -168,11 +151,6 @@ impl Row {
         self.first_failure = failure.map(|failure| chain(&*failure));
         self
     }
-
-    pub(crate) fn with_timeline(mut self, timeline: Vec<(f64, f64)>) -> Self {
-        self.timeline = timeline;
-        self
-    }
 }
 
 impl Table {
@@ -184,7 +162,7 @@ impl Table {
         rows: Vec<Row>,
     ) -> Self {
         let not_ahead = comparison::not_ahead(scenario, &columns, &rows);
-        Self { scenario, title, method: method.into(), columns, rows, not_ahead }
+        Self { title, method: method.into(), columns, rows, not_ahead }
     }
 }
 
@@ -204,7 +182,8 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 
 impl Display for Table {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "## {}\n\n{}\n", self.title, self.method)?;
+        // Below a section's own heading.
+        writeln!(f, "### {}\n\n{}\n", self.title, self.method)?;
         let names: Vec<_> = self.columns.iter().map(|column| column.name.as_str()).collect();
         writeln!(f, "| | {} |", names.join(" | "))?;
         writeln!(f, "|---|{}", "---:|".repeat(names.len()))?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::{Size, with_life};
+use super::{Size, rows};
 use crate::partner::Policy;
 use crate::peer::{AnyPeer, Entry, Failure};
 use crate::report::{Cell, Column, Row, Table};
@@ -30,7 +30,7 @@ struct Figures {
 }
 
 pub(super) fn run(entries: &[Entry], size: Size) -> Table {
-    let herds: &[usize] = if size == Size::Full { &[1_000, 10_000] } else { &[100, 1_000] };
+    let herds = size.of([1_000, 10_000], [100, 1_000]);
     let mut columns = Vec::new();
     for tasks in herds {
         columns.extend([
@@ -48,7 +48,7 @@ pub(super) fn run(entries: &[Entry], size: Size) -> Table {
         DELAY.as_millis(),
         LIMIT.as_secs(),
     );
-    let rows = with_life(entries).map(|entry| row(entry, herds)).collect();
+    let rows = rows(entries, size, |entry| row(entry, &herds));
     Table::new("herd", "Cold herd", method, columns, rows)
 }
 

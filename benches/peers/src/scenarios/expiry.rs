@@ -1,10 +1,10 @@
 //! Short-lived tokens under a steady load: what the callers notice of a renewal.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{Size, with_life};
+use super::{Size, rows};
 use crate::partner::{Partner, Policy};
 use crate::peer::{Entry, Failure, Outcome};
 use crate::report::{Cell, Column, Row, Table};
@@ -16,27 +16,15 @@ const TICK: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(3);
 /// In milliseconds: the generator's own step.
 const NOISE: f64 = 1.0;
-/// The timeline's step, in milliseconds.
-const STEP: f64 = 50.0;
-
-#[derive(Clone, Copy)]
-struct Load {
-    per_tick: u32,
-    lasts: Duration,
-}
 
 struct Call {
-    /// When it began, from the start of the load.
-    at: Duration,
+    /// From when it was due: a call that could not even begin is slow.
     took: Duration,
     outcome: Outcome,
 }
 
 pub(super) fn run(entries: &[Entry], size: Size) -> Table {
-    let load = match size {
-        Size::Full => Load { per_tick: 1, lasts: Duration::from_secs(10) },
-        Size::Quick => Load { per_tick: 1, lasts: Duration::from_secs(3) },
-    };
+    let lasts = Duration::from_secs(size.of(10, 3));
     let columns = vec![
         Column::neither("calls"),
         Column::lower_or_nothing("calls lost"),
@@ -47,59 +35,52 @@ pub(super) fn run(entries: &[Entry], size: Size) -> Table {
         Column::lower_beyond_the_floor(NOISE, "max, ms"),
     ];
     let method = format!(
-        "Tokens live {} s, the token server takes {} ms; {} calls a second for {} s, each a task of \
-         its own, begun whether or not the last is done. The first token is there. A call is lost \
+        "Tokens live {} s, the token server takes {} ms; 1,000 calls a second for {} s, each a task of \
+         its own, due whether or not the last is done; a call's time counts from when it was due, by a \
+         clock that ticks each millisecond. The first token is there. A call is lost \
          if it ends in an error or a 401, or not within {} s of the last. The floor has a token that \
          does not end: what it takes is the machine's noise, and no less than that, or {NOISE} ms, is a difference.",
         POLICY.life.as_secs(),
         POLICY.delay.as_millis(),
-        1_000 * load.per_tick,
-        load.lasts.as_secs(),
+        lasts.as_secs(),
         PATIENCE.as_secs(),
     );
-    let rows = with_life(entries)
-        .map(|entry| match measure(entry, load) {
-            Ok(row) => row,
-            Err(failure) => Row::cannot_run(&entry.about, failure),
-        })
-        .collect();
+    let rows = rows(entries, size, |entry| {
+        measure(entry, lasts).unwrap_or_else(|failure| Row::cannot_run(&entry.about, failure))
+    });
     Table::new("expiry", "Expiry under load", method, columns, rows)
 }
 
-fn measure(entry: &Entry, load: Load) -> Result<Row, Failure> {
+fn measure(entry: &Entry, lasts: Duration) -> Result<Row, Failure> {
     in_a_world(POLICY, async |partner: Partner| {
         let peer = (entry.start)(partner.clone(), partner.api()).await?;
         peer.call().await?;
         let requests_before = partner.token_requests();
-        let (begun, calls) = under_load(load, || peer.call()).await;
+        let (begun, calls) = under_load(lasts, || peer.call()).await;
         let token_requests = partner.token_requests() - requests_before;
         Ok(row(entry, begun, calls, token_requests))
     })
 }
 
 /// Begins calls at an even pace, and returns how many there were and those that ended.
-async fn under_load<F>(load: Load, mut call: impl FnMut() -> F) -> (u64, Vec<Call>)
+async fn under_load<F>(lasts: Duration, mut call: impl FnMut() -> F) -> (u64, Vec<Call>)
 where
     F: Future<Output = Outcome> + Send + 'static,
 {
-    let start = Instant::now();
     let mut calls = JoinSet::new();
     let mut begun = 0;
     let mut tick = tokio::time::interval(TICK);
-    // What the generator was late for is begun late, and all of it.
+    // What the generator was late for is begun late, and all of it; its time runs meanwhile.
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
-    let ticks = u64::try_from(load.lasts.as_millis() / TICK.as_millis()).expect("a short load");
+    let ticks = u64::try_from(lasts.as_millis() / TICK.as_millis()).expect("a short load");
     for _ in 0..ticks {
-        tick.tick().await;
-        for _ in 0..load.per_tick {
-            let call = call();
-            begun += 1;
-            let at = Instant::now();
-            calls.spawn(async move {
-                let outcome = call.await;
-                Call { at: at - start, took: at.elapsed(), outcome }
-            });
-        }
+        let due = tick.tick().await;
+        let call = call();
+        begun += 1;
+        calls.spawn(async move {
+            let outcome = call.await;
+            Call { took: due.elapsed(), outcome }
+        });
     }
     let mut ended = Vec::new();
     let all = async {
@@ -114,7 +95,6 @@ where
 }
 
 fn row(entry: &Entry, begun: u64, calls: Vec<Call>, token_requests: u64) -> Row {
-    let timeline = timeline(&calls);
     let mut times: Vec<Duration> = calls.iter().map(|call| call.took).collect();
     times.sort();
     let mut answered = 0;
@@ -133,17 +113,5 @@ fn row(entry: &Entry, begun: u64, calls: Vec<Call>, token_requests: u64) -> Row 
     let mut cells =
         vec![Cell::count(begun), Cell::count(begun - answered), Cell::count(token_requests)];
     cells.extend([0.5, 0.99, 0.999, 1.0].map(|share| Cell::milliseconds(percentile(share))));
-    Row::new(&entry.about, cells).with_failure(first_failure).with_timeline(timeline)
-}
-
-/// The slowest call of each step that has any.
-fn timeline(calls: &[Call]) -> Vec<(f64, f64)> {
-    let mut slowest = std::collections::BTreeMap::<u64, Duration>::new();
-    for call in calls {
-        let step = (call.at.as_secs_f64() * 1e3 / STEP) as u64;
-        let longest = slowest.entry(step).or_default();
-        *longest = call.took.max(*longest);
-    }
-    let pair = |(step, took): (u64, Duration)| (step as f64 * STEP, took.as_secs_f64() * 1e3);
-    slowest.into_iter().map(pair).collect()
+    Row::new(&entry.about, cells).with_failure(first_failure)
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::{Size, with_life};
+use super::{Size, rows};
 use crate::partner::{Partner, Policy};
 use crate::peer::{AnyPeer, Entry, Failure};
 use crate::report::{Cell, Column, Row, Table};
@@ -20,7 +20,6 @@ const NOISE: f64 = 50.0;
 const OUTAGE: Duration = Duration::from_secs(5);
 /// The token was fetched just before the outage; until then it is beyond doubt that it lives.
 const TOKEN_LIVES: Duration = Duration::from_millis(1_800);
-const LIMIT: Duration = Duration::from_secs(15);
 
 /// What one caller has seen.
 struct Seen {
@@ -32,7 +31,8 @@ struct Seen {
     first_failure: Option<Failure>,
 }
 
-pub(super) fn run(entries: &[Entry], _: Size) -> Table {
+pub(super) fn run(entries: &[Entry], size: Size) -> Table {
+    let limit = Duration::from_secs(size.of(15, 3));
     let columns = vec![
         Column::lower_or_nothing("lost while the token lived"),
         Column::lower("token requests in the outage"),
@@ -50,17 +50,17 @@ pub(super) fn run(entries: &[Entry], _: Size) -> Table {
         POLICY.delay.as_millis(),
         OUTAGE.as_secs(),
         PAUSE.as_millis(),
-        LIMIT.as_secs(),
+        limit.as_secs(),
     );
-    let rows = with_life(entries).map(row).collect();
+    let rows = rows(entries, size, |entry| row(entry, limit));
     Table::new("failing", "Failing token server", method, columns, rows)
 }
 
-fn row(entry: &Entry) -> Row {
+fn row(entry: &Entry, limit: Duration) -> Row {
     if let Some(reason) = entry.about.no_tokens {
         return Row::cannot_run(&entry.about, reason);
     }
-    match in_a_world(POLICY, async |partner: Partner| outage(entry, partner).await) {
+    match in_a_world(POLICY, async |partner: Partner| outage(entry, partner, limit).await) {
         Ok((token_requests, callers)) => {
             let sum = |count: fn(&Seen) -> u64| callers.iter().map(count).sum();
             let slowest = callers.iter().map(|caller| caller.slowest).max().unwrap_or_default();
@@ -72,7 +72,7 @@ fn row(entry: &Entry) -> Row {
                 Cell::count(sum(|caller| caller.failed)),
                 Cell::milliseconds(slowest),
                 Cell::count(sum(|caller| u64::from(caller.back.is_none()))),
-                all_back.map_or(Cell::beyond(LIMIT), Cell::milliseconds),
+                all_back.map_or(Cell::beyond(limit), Cell::milliseconds),
             ];
             let first_failure = callers.into_iter().find_map(|caller| caller.first_failure);
             Row::new(&entry.about, cells).with_failure(first_failure)
@@ -81,7 +81,11 @@ fn row(entry: &Entry) -> Row {
     }
 }
 
-async fn outage(entry: &Entry, partner: Partner) -> Result<(u64, Vec<Seen>), Failure> {
+async fn outage(
+    entry: &Entry,
+    partner: Partner,
+    limit: Duration,
+) -> Result<(u64, Vec<Seen>), Failure> {
     let peer = (entry.start)(partner.clone(), partner.api()).await?;
     peer.call().await?;
     let requests_before = partner.token_requests();
@@ -89,7 +93,7 @@ async fn outage(entry: &Entry, partner: Partner) -> Result<(u64, Vec<Seen>), Fai
     let start = Instant::now();
     let mut callers = JoinSet::new();
     for _ in 0..CALLERS {
-        callers.spawn(caller(peer.clone(), start));
+        callers.spawn(caller(peer.clone(), start, limit));
     }
     tokio::time::sleep(OUTAGE).await;
     partner.fail(false);
@@ -97,9 +101,9 @@ async fn outage(entry: &Entry, partner: Partner) -> Result<(u64, Vec<Seen>), Fai
     Ok((token_requests, callers.join_all().await))
 }
 
-async fn caller(peer: Arc<dyn AnyPeer>, start: Instant) -> Seen {
+async fn caller(peer: Arc<dyn AnyPeer>, start: Instant, limit: Duration) -> Seen {
     let outage_ends = start + OUTAGE;
-    let limit = outage_ends + LIMIT;
+    let gives_up = outage_ends + limit;
     let mut seen = Seen {
         lost_on_a_live_token: 0,
         failed: 0,
@@ -107,9 +111,9 @@ async fn caller(peer: Arc<dyn AnyPeer>, start: Instant) -> Seen {
         back: None,
         first_failure: None,
     };
-    while seen.back.is_none() && Instant::now() < limit {
+    while seen.back.is_none() && Instant::now() < gives_up {
         let begun = Instant::now();
-        let outcome = tokio::time::timeout_at(limit.into(), peer.call()).await;
+        let outcome = tokio::time::timeout_at(gives_up.into(), peer.call()).await;
         seen.slowest = seen.slowest.max(begun.elapsed());
         let failure = match outcome.map_err(Failure::from).flatten() {
             Ok(status) if status.is_success() => None,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::{Size, with_life};
+use super::{Size, rows};
 use crate::partner::{Partner, Policy, Spread};
 use crate::peer::{AnyPeer, Entry, Failure, Outcome};
 use crate::report::{Cell, Column, Row, Table};
@@ -25,7 +25,6 @@ const AGE: Duration = Duration::from_millis(1_500);
 const NOISE: f64 = 10.0;
 const PAUSE: Duration = Duration::from_millis(10);
 const BETWEEN: Duration = Duration::from_secs(2);
-const LIMIT: Duration = Duration::from_secs(5);
 
 struct Revocation {
     lost: u64,
@@ -34,7 +33,8 @@ struct Revocation {
     first_failure: Option<Failure>,
 }
 
-pub(super) fn run(entries: &[Entry], _: Size) -> Table {
+pub(super) fn run(entries: &[Entry], size: Size) -> Table {
+    let limit = Duration::from_secs(size.of(5, 1));
     let columns = ["1st", "2nd"].iter().flat_map(|time| {
         [
             Column::lower_or_nothing(format!("{time}: calls lost")),
@@ -52,14 +52,14 @@ pub(super) fn run(entries: &[Entry], _: Size) -> Table {
         FIRST.as_millis(),
         APART.as_millis(),
         POLICY.delay.as_millis(),
-        LIMIT.as_secs(),
+        limit.as_secs(),
         BETWEEN.as_secs(),
     );
-    let rows = with_life(entries).map(row).collect();
+    let rows = rows(entries, size, |entry| row(entry, limit));
     Table::new("revoked", "Revoked token", method, columns.collect(), rows)
 }
 
-fn row(entry: &Entry) -> Row {
+fn row(entry: &Entry, limit: Duration) -> Row {
     if let Some(reason) = entry.about.no_tokens {
         return Row::cannot_run(&entry.about, reason);
     }
@@ -67,14 +67,14 @@ fn row(entry: &Entry) -> Row {
         let peer = (entry.start)(partner.clone(), partner.api()).await?;
         peer.call().await?;
         tokio::time::sleep(AGE).await;
-        let first = revoke(&partner, &peer).await;
+        let first = revoke(&partner, &peer, limit).await;
         tokio::time::sleep(BETWEEN).await;
-        let second = revoke(&partner, &peer).await;
+        let second = revoke(&partner, &peer, limit).await;
         Ok([first, second])
     });
     match revocations {
         Ok(revocations) => {
-            let cells = revocations.iter().flat_map(Revocation::cells).collect();
+            let cells = revocations.iter().flat_map(|revocation| revocation.cells(limit)).collect();
             let first_failure = revocations.into_iter().find_map(|r| r.first_failure);
             Row::new(&entry.about, cells).with_failure(first_failure)
         }
@@ -82,7 +82,7 @@ fn row(entry: &Entry) -> Row {
     }
 }
 
-async fn revoke(partner: &Partner, peer: &Arc<dyn AnyPeer>) -> Revocation {
+async fn revoke(partner: &Partner, peer: &Arc<dyn AnyPeer>, limit: Duration) -> Revocation {
     let requests_before = partner.token_requests();
     partner.spread_answers(Some(Spread::new(FIRST, APART, CALLS)));
     partner.revoke_all();
@@ -107,7 +107,7 @@ async fn revoke(partner: &Partner, peer: &Arc<dyn AnyPeer>) -> Revocation {
         }
     }
     partner.spread_answers(None);
-    while revocation.back.is_none() && start.elapsed() < LIMIT {
+    while revocation.back.is_none() && start.elapsed() < limit {
         tokio::time::sleep(PAUSE).await;
         if check(peer.call().await).is_ok() {
             revocation.back = Some(start.elapsed());
@@ -125,11 +125,11 @@ fn check(outcome: Outcome) -> Result<(), Failure> {
 }
 
 impl Revocation {
-    fn cells(&self) -> [Cell; 3] {
+    fn cells(&self, limit: Duration) -> [Cell; 3] {
         [
             Cell::count(self.lost),
             Cell::count(self.token_requests),
-            self.back.map_or(Cell::beyond(LIMIT), Cell::milliseconds),
+            self.back.map_or(Cell::beyond(limit), Cell::milliseconds),
         ]
     }
 }

@@ -24,7 +24,7 @@ struct Contender<'a> {
 }
 
 pub(super) fn run(entries: &[Entry], size: Size) -> Table {
-    let (rounds, calls) = if size == Size::Full { (301, 1_000) } else { (21, 200) };
+    let (rounds, calls) = size.of((301, 1_000), (21, 200));
     let columns = vec![
         Column::lower("ns a call, added"),
         Column::neither("× the floor"),
@@ -84,8 +84,9 @@ impl Contender<'_> {
     fn row(&self, floor: Option<f64>, calls: usize) -> Row {
         let added = median(&self.added);
         let allocations = |calls_of: &dyn Fn() -> Result<(), Failure>| {
-            allocations::count(|| calls_of().expect("it has run in every round")) as f64
-                / calls as f64
+            let (outcome, heap) = allocations::count(calls_of);
+            outcome.expect("it has run in every round");
+            heap.allocations as f64 / calls as f64
         };
         let bare = allocations(&|| self.peer.call_bare(calls));
         let call = allocations(&|| self.peer.call_warm(calls));
