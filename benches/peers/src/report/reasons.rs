@@ -10,7 +10,7 @@ struct Reason {
     because: &'static str,
 }
 
-const REASONS: [Reason; 10] = [
+const REASONS: [Reason; 11] = [
     Reason {
         scenario: "warm",
         column: "",
@@ -68,6 +68,13 @@ const REASONS: [Reason; 10] = [
         peers: &["by hand"],
         because: "it asks all the while; after a row of failures, the library's next try is a \
                   back-off away",
+    },
+    Reason {
+        scenario: "failing",
+        column: "all back after",
+        peers: &["cf-gears"],
+        because: "both back off; the first of its pauses of 1, 2 and 4 s begins when the token ends, \
+                  and the second happens to end when the outage does",
     },
     Reason {
         scenario: "failing",
