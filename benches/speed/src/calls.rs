@@ -36,6 +36,7 @@ pub(crate) fn measure(effort: Effort) -> Section {
             Some(instructions.of_scenarios(scenarios))
         }
         Err(why) => {
+            eprintln!("{why}");
             section.add(why);
             None
         }
