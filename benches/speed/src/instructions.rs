@@ -185,17 +185,46 @@ fn source_file(place: &Place) -> String {
     let file = place.file.as_str();
     let package = concat!(env!("CARGO_MANIFEST_DIR"), "/");
     let root = package.strip_suffix("benches/speed/").expect("where this crate lies");
-    if let Some(own) = file.strip_prefix(root).or_else(|| file.strip_prefix("src/")) {
-        let own = own.strip_prefix("src/").map_or(own.to_owned(), |own| format!("src/{own}"));
-        return format!("`{own}`");
+    let own = file.strip_prefix(root).or_else(|| file.starts_with("src/").then_some(file));
+    if let Some(own) = own {
+        // A file that is included by its path.
+        return format!("`{}`", own.replace("speed/src/../../", ""));
     }
     // `…/registry/src/<index>/http-1.3.1/src/header/map.rs`
     if let Some((_, dependency)) = file.split_once("/registry/src/") {
         let path = dependency.split_once('/').map_or(dependency, |(_, path)| path);
         return format!("`{path}`");
     }
-    if let Some((_, library)) = file.split_once("/library/") {
+    // What the standard library is made of: `/rust/deps/hashbrown-0.16.1/src/raw/mod.rs`
+    let library = file.split_once("/library/").or_else(|| file.split_once("/rust/deps/"));
+    if let Some((_, library)) = library {
         return format!("`{library}` (standard library)");
     }
     format!("`{}` (C library)", place.function)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_file_is_told_without_where_it_lies_on_this_machine() {
+        let here = env!("CARGO_MANIFEST_DIR");
+        let root = here.strip_suffix("/benches/speed").unwrap();
+        for (file, told) in [
+            (format!("{root}/src/lib.rs"), "`src/lib.rs`"),
+            ("src/lib.rs".to_owned(), "`src/lib.rs`"),
+            (format!("{here}/src/../../overhead/scenarios.rs"), "`benches/overhead/scenarios.rs`"),
+            ("/x/registry/src/index-1/http-1.3.1/src/a.rs".to_owned(), "`http-1.3.1/src/a.rs`"),
+            ("/rustc/1/library/core/src/a.rs".to_owned(), "`core/src/a.rs` (standard library)"),
+            (
+                "/rust/deps/hashbrown-1/src/a.rs".to_owned(),
+                "`hashbrown-1/src/a.rs` (standard library)",
+            ),
+            ("./malloc/malloc.c".to_owned(), "`malloc` (C library)"),
+        ] {
+            let function = "malloc".to_owned();
+            assert_eq!(source_file(&Place { file, function }), told);
+        }
+    }
 }
