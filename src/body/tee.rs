@@ -249,13 +249,14 @@ impl<B> State<B> {
 
 impl<B> Tee<B> {
     /// Ends the recording, and lets the first attempt read on.
-    fn release(self: &Arc<Self>) {
-        if Arc::strong_count(self) == 1 {
+    // `tee` and not `self`: a model checker's `Arc` is no receiver.
+    fn release(tee: &Arc<Self>) {
+        if Arc::strong_count(tee) == 1 {
             // It has read all it wants.
             return;
         }
         let (recording, reader) = {
-            let mut state = self.lock();
+            let mut state = tee.lock();
             let recording = std::mem::replace(&mut state.memory, Memory::Off);
             let held = std::mem::replace(&mut state.hold, Hold::Open) == Hold::Held;
             (recording, if held { state.waker.take() } else { None })
@@ -300,7 +301,7 @@ impl<B> Rewind<B> {
 impl<B> Drop for Rewind<B> {
     fn drop(&mut self) {
         if let Some(tee) = &self.tee {
-            tee.release();
+            Tee::release(tee);
         }
     }
 }
@@ -334,7 +335,7 @@ impl<B> Held<B> {
 impl<B> Drop for Held<B> {
     fn drop(&mut self) {
         if let Some(tee) = &self.tee {
-            tee.release();
+            Tee::release(tee);
         }
     }
 }
