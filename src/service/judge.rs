@@ -161,7 +161,8 @@ impl Judge {
     /// all are.
     pub(super) fn verdict<R>(&self, response: &Response<R>) -> Option<Verdict> {
         let verdict = self.auth.guard(&self.ticket).verdict(response.status(), response.headers());
-        let nothing = verdict == Verdict::Accepted && !self.led && !self.outcome.is_noteworthy();
+        // If `led`, the request was sent again, which is noteworthy.
+        let nothing = verdict == Verdict::Accepted && !self.outcome.is_noteworthy();
         (!nothing).then_some(verdict)
     }
 
