@@ -283,6 +283,21 @@ mod tests {
     }
 
     #[test]
+    fn a_literal_that_leads_nowhere_hides_no_parameter() {
+        let table = Fixture::new(&["GET https://a.test/m/docs", "GET https://a.test/m/{id}/x"]);
+        assert_eq!(table.find("GET https://a.test/m/docs/x"), Some("GET https://a.test/m/{id}/x"));
+    }
+
+    #[test]
+    fn nothing_stands_for_an_empty_segment() {
+        let table =
+            Fixture::new(&["GET https://a.test/m/{id}/docs", "GET https://a.test/x/{*rest}"]);
+        assert_eq!(table.find("GET https://a.test/m//docs"), None);
+        assert_eq!(table.find("GET https://a.test/x//docs"), None);
+        assert_eq!(table.find("GET https://a.test/x//"), None);
+    }
+
+    #[test]
     fn ambiguous_paths_and_foreign_origins_never_match() {
         let table = Fixture::new(&["any https://a.test/{*all}"]);
         assert!(table.find("GET https://a.test/x/y").is_some());
@@ -300,6 +315,19 @@ mod tests {
         ] {
             assert_eq!(table.find(request), None, "{request}");
         }
+    }
+
+    #[test]
+    fn origins_whose_names_are_equally_long_are_told_apart() {
+        let table =
+            Fixture::new(&["GET https://c.test/", "GET https://a.test/", "GET https://b.test/"]);
+        for host in ["a.test", "b.test", "c.test"] {
+            let route = format!("GET https://{host}/");
+            assert_eq!(table.find(&route), Some(&*route));
+            let shouted = format!("GET https://{}/", host.to_ascii_uppercase());
+            assert_eq!(table.find(&shouted), Some(&*route));
+        }
+        assert_eq!(table.find("GET https://d.test/"), None);
     }
 
     #[test]
