@@ -191,12 +191,32 @@ fn taken_back_after_the_end_with_trailers() {
     let expected = ["ab", "", "c", "[trailers]"];
     assert_eq!(frames(&mut first), expected);
     assert!(is_at_end(&mut first));
+    assert!(first.is_end_stream());
     let mut second = replay(rewind);
     assert!(!second.is_end_stream());
     assert_eq!(frames(&mut second), expected, "the same frames");
     assert!(is_at_end(&mut second));
     assert!(is_superseded(&mut first), "even an attempt that had seen the end");
     assert_eq!(feeder.0.lock().unwrap().polls_after_end, 1, "an ended body is left alone");
+}
+
+#[test]
+fn the_end_is_known_with_the_last_frame_and_not_before_the_first() {
+    let poll = |body: &mut task::Spawn<ReplayBody<Full<Bytes>>>| {
+        assert_ready!(body.enter(|cx, body| body.poll_frame(cx))).expect("a frame")
+    };
+    let (first, rewind) = ReplayBody::recorded(Full::from("all in one"), 100);
+    let mut first = task::spawn(first);
+    assert!(!first.is_end_stream());
+    assert!(poll(&mut first).is_ok());
+    assert!(first.is_end_stream());
+
+    let mut second = task::spawn(rewind.hold().ok().unwrap().rewind());
+    assert!(!first.is_end_stream(), "there is an error to come");
+    assert!(poll(&mut first).unwrap_err().is::<Superseded>());
+    assert!(!second.is_end_stream(), "or it would be sent without a body");
+    assert!(poll(&mut second).is_ok());
+    assert!(second.is_end_stream());
 }
 
 #[test]
