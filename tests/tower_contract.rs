@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::scripted::auth_with;
+use common::scripted::{SECOND, Scripted, TokenServer, auth_with, grant};
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tokio::sync::Semaphore;
@@ -181,6 +181,31 @@ async fn waiting_for_a_token_holds_no_permit_of_the_inner_service() {
     assert!(response.extensions().get::<AuthOutcome>().unwrap().waited_for_token());
 }
 
+#[tokio::test(start_paused = true)]
+async fn nor_does_a_second_wait_after_a_token_that_died_meanwhile() {
+    let tokens = TokenServer::answering(grant(2)).then_after(5 * SECOND, 200, grant(3_600));
+    let api =
+        service_fn(|_: Request<ReplayBody<Body>>| async { Ok::<_, Infallible>(Response::new(())) });
+    let limited = ConcurrencyLimit::new(api, 1);
+    let mut service = Scripted::new(tokens.clone()).auth.layer(limited.clone());
+    let call = service.ready().await.unwrap().call(request());
+    // Given that another has the permit for longer than the token lives …
+    let mut other = limited.clone();
+    other.ready().await.unwrap();
+    let waiting = tokio::spawn(call);
+    tokio::time::sleep(3 * SECOND).await;
+    drop(other);
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(tokens.requests(), 2);
+
+    // … the permit is free again while the next token is fetched.
+    let mut other = limited.clone();
+    tokio::time::timeout(SECOND, other.ready()).await.expect("a free permit").unwrap();
+
+    drop(other);
+    waiting.await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn a_replay_needs_no_second_permit_while_the_first_answer_is_held() {
     let auth = warm().await;
@@ -192,6 +217,19 @@ async fn a_replay_needs_no_second_permit_while_the_first_answer_is_held() {
     let service = auth.layer(ConcurrencyLimit::new(api, 1));
     let call = tokio::time::timeout(Duration::from_secs(5), service.oneshot(request()));
     assert_eq!(call.await.expect("no deadlock").unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_a_replay_would_need_is_let_go_with_the_answer() {
+    let inner = Picky::answering(|_| StatusCode::OK);
+    let instances = Arc::clone(&inner.calls);
+    let mut service = warm().await.layer(inner);
+    let mut call = tokio_test::task::spawn(service.ready().await.unwrap().call(request()));
+    assert_eq!(Arc::strong_count(&instances), 3, "ours, the service, and what would replay");
+
+    assert!(call.poll().is_ready());
+
+    assert_eq!(Arc::strong_count(&instances), 2, "though the future is there yet");
 }
 
 #[tokio::test]
