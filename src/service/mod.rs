@@ -132,8 +132,9 @@ where
             Err(error) => return ResponseFuture::refused(error.into()),
         };
         let header = auth.guard(&ticket).header();
-        // What the request carries already is the caller's own: a user's token, a signature.
-        let Entry::Vacant(place) = request.headers_mut().entry(header) else {
+        // What the request carries already is the caller's own: a user's token, a signature. And a
+        // map that is full (of some 24,000 names) has no place for another.
+        let Ok(Entry::Vacant(place)) = request.headers_mut().try_entry(header) else {
             return ResponseFuture::untouched(&mut self.inner, request);
         };
         let fresh = auth.slot(&ticket).fresh(auth.guard(&ticket).scheme());
