@@ -192,26 +192,36 @@ impl Subject {
 
     /// `layer` gets the token that the first `request` needs, if any.
     pub(crate) fn of(layer: PartnerAuthLayer, request: Template) -> Self {
-        let mut constant = HeaderValue::from_str(&format!("Bearer {TOKEN}")).expect("a header");
-        constant.set_sensitive(true);
         let first = request.heads[0].clone().map(|()| Empty::<Bytes>::new());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let call = async { layer.layer(Api).call(first).await };
         let response = runtime.expect("a runtime").block_on(call);
         response.expect("a token");
-        Self { layer, constant, request }
+        Self { layer, constant: constant(), request }
     }
 
     pub(crate) fn calls(&self, through: Through) -> Box<dyn Calls> {
         match through {
             Through::NoLayer => self.request.through(Api),
-            Through::Constant => {
-                let constant = self.constant.clone();
-                self.request.through(SetRequestHeader::overriding(Api, AUTHORIZATION, constant))
-            }
+            Through::Constant => self.request.through(SetRequestHeader::overriding(
+                Api,
+                AUTHORIZATION,
+                self.constant.clone(),
+            )),
             Through::Layer => self.request.through(self.layer.layer(Api)),
         }
     }
+}
+
+fn constant() -> HeaderValue {
+    let mut constant = HeaderValue::from_str(&format!("Bearer {TOKEN}")).expect("a header");
+    constant.set_sensitive(true);
+    constant
+}
+
+/// The floor around `service`.
+pub(crate) fn constant_header<S>(service: S) -> SetRequestHeader<S, HeaderValue> {
+    SetRequestHeader::overriding(service, AUTHORIZATION, constant())
 }
 
 /// A layer with a token source that answers at once.

@@ -130,7 +130,7 @@ impl Judge {
     }
 
     /// Sends a request that carries the token of `generation`. `service` has been polled ready; if
-    /// the request may be sent again, a clone takes its place, and it is kept for that.
+    /// the request may be sent again, a clone is kept for that.
     // Else the request and what is kept of it are moved once more, a tenth of the layer's time.
     #[inline(always)]
     pub(super) fn send<S, B>(
@@ -150,11 +150,10 @@ impl Judge {
         let head = Head::of(&request, self.auth.guard(&self.ticket).header());
         let (parts, body) = request.into_parts();
         let (body, rewind) = ReplayBody::recorded(body, limit);
-        // NOTE: `service` is ready and its clone need not be: take the ready one and leave the clone.
-        let clone = service.clone();
-        let mut service = std::mem::replace(service, clone);
+        // NOTE: `service` is ready and its clone need not be: the ready one is called, the clone is kept.
+        let again = Again { service: service.clone(), head, rewind };
         let response = service.call(Request::from_parts(parts, body));
-        (response, (self, Some(Again { service, head, rewind })))
+        (response, (self, Some(again)))
     }
 
     /// What the API says of the token; `None` if the response is the caller's as it is, as nearly

@@ -2,6 +2,7 @@
 //! that does as little as a server can.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use tower_partner_auth::{Environment, ReplayBody};
 use crate::Effort;
 use crate::partner::{http_client, server_runtime};
 use crate::report::{Section, Table, verdict};
-use crate::scenarios::layer;
+use crate::scenarios::{constant_header, layer};
 use crate::stats::{median, median_interval};
 
 /// Of one slice.
@@ -30,9 +31,30 @@ const LIMIT: f64 = 0.98;
 
 type Memory = Full<Bytes>;
 
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    None,
+    /// What the header itself costs, on the wire and at the server.
+    Constant,
+    Layer,
+}
+
+/// Seconds that each way took, turn by turn.
+#[derive(Default)]
+struct Times {
+    turns: Vec<[f64; Way::ALL.len()]>,
+}
+
+/// The throughput of one way for that of another, with its interval.
+struct Against {
+    ratio: f64,
+    lower: f64,
+    upper: f64,
+}
+
 pub(crate) fn measure(effort: Effort) -> Section {
     let mut section = Section::default();
-    let pairs = effort.of(120, 6);
+    let turns = effort.of(120, 6);
     let servers = server_runtime();
     let origin = servers.block_on(serve());
     // One thread: the client is what limits the throughput.
@@ -41,10 +63,11 @@ pub(crate) fn measure(effort: Effort) -> Section {
     let mut table = Table::new(&[
         "",
         "calls at a time",
-        "without, calls a second",
-        "with this layer",
-        "with to without",
-        "95 % interval",
+        "no layer, calls a second",
+        "constant header",
+        "this layer",
+        "constant header to no layer",
+        "this layer to no layer",
         "Verdict",
     ]);
     for (protocol, http2) in [("HTTP/1.1", false), ("HTTP/2", true)] {
@@ -59,26 +82,25 @@ pub(crate) fn measure(effort: Effort) -> Section {
             let body = body.map(|body| Bytes::copy_from_slice(&body)).unwrap_or_default();
             let request = request.body(Full::new(body)).expect("a valid request");
             for at_once in AT_ONCE {
-                let (without, with) = slices(&runtime, &origin, http2, &request, at_once, pairs);
-                let ratios: Vec<f64> = without.iter().zip(&with).map(|(a, b)| a / b).collect();
-                let ratio = median(ratios.iter().copied());
-                let (lower, upper) = median_interval(ratios);
-                let met = ratio >= LIMIT;
-                let percent = |ratio: f64| format!("{:.1}", ratio * 100.0);
+                let times = slices(&runtime, &origin, http2, &request, at_once, turns);
+                let per_second = |way: Way| CALLS as f64 / median(times.of(way));
+                let [constant, layer] =
+                    [Way::Constant, Way::Layer].map(|way| times.against_none(way));
+                let met = layer.ratio >= LIMIT;
                 section.timed(
                     &format!("Throughput on loopback: {protocol}, {what}, {at_once} at a time"),
                     &format!("{:.0} % of that without the layer", LIMIT * 100.0),
-                    format!("{} % ({} to {})", percent(ratio), percent(lower), percent(upper)),
+                    format!("{layer}, where the constant header leaves {constant}"),
                     met,
                 );
-                let per_second = |times: &[f64]| CALLS as f64 / median(times.iter().copied());
                 table.row([
                     format!("{protocol}, {what}"),
                     at_once.to_string(),
-                    format!("{:.0}", per_second(&without)),
-                    format!("{:.0}", per_second(&with)),
-                    format!("{} %", percent(ratio)),
-                    format!("{} to {} %", percent(lower), percent(upper)),
+                    format!("{:.0}", per_second(Way::None)),
+                    format!("{:.0}", per_second(Way::Constant)),
+                    format!("{:.0}", per_second(Way::Layer)),
+                    constant.to_string(),
+                    layer.to_string(),
                     verdict(met),
                 ]);
             }
@@ -88,34 +110,38 @@ pub(crate) fn measure(effort: Effort) -> Section {
     section
 }
 
-/// The times of slices without and with the layer, side by side.
+/// Times of slices, side by side.
 fn slices(
     runtime: &Runtime,
     origin: &str,
     http2: bool,
     request: &Request<Memory>,
     at_once: usize,
-    pairs: usize,
-) -> (Vec<f64>, Vec<f64>) {
+    turns: usize,
+) -> Times {
+    let none = http_client::<Memory>(http2);
+    let constant = constant_header(http_client::<Memory>(http2));
     let auth = layer(|builder| builder.environment(Environment::at(origin)));
-    let bare = http_client::<Memory>(http2);
-    let layered = auth.layer(http_client::<ReplayBody<Memory>>(http2));
-    let without = || runtime.block_on(slice(&bare, request, at_once));
-    let with = || runtime.block_on(slice(&layered, request, at_once));
-    // Connections, and the token.
-    without();
-    with();
-    let turn = |pair| {
-        // Each is first in its turn.
-        if pair % 2 == 0 {
-            let without = without();
-            (without, with())
-        } else {
-            let with = with();
-            (without(), with)
-        }
+    let layer = auth.layer(http_client::<ReplayBody<Memory>>(http2));
+    let slice = |way| match way {
+        Way::None => runtime.block_on(slice(&none, request, at_once)),
+        Way::Constant => runtime.block_on(slice(&constant, request, at_once)),
+        Way::Layer => runtime.block_on(slice(&layer, request, at_once)),
     };
-    (0..pairs).map(turn).unzip()
+    // Connections, and the token.
+    for way in Way::ALL {
+        slice(way);
+    }
+    let mut times = Times::default();
+    for turn in 0..turns {
+        // Each is first in its turn.
+        let mut order = Way::ALL;
+        order.rotate_left(turn % Way::ALL.len());
+        let mut of_turn = [0.0; Way::ALL.len()];
+        order.into_iter().for_each(|way| of_turn[way as usize] = slice(way));
+        times.turns.push(of_turn);
+    }
+    times
 }
 
 /// Seconds that the calls take.
@@ -138,6 +164,30 @@ where
     }
     tasks.join_all().await;
     start.elapsed().as_secs_f64()
+}
+
+impl Way {
+    const ALL: [Self; 3] = [Self::None, Self::Constant, Self::Layer];
+}
+
+impl Times {
+    fn of(&self, way: Way) -> impl Iterator<Item = f64> + '_ {
+        self.turns.iter().map(move |turn| turn[way as usize])
+    }
+
+    fn against_none(&self, way: Way) -> Against {
+        let ratios: Vec<f64> = self.of(Way::None).zip(self.of(way)).map(|(a, b)| a / b).collect();
+        let ratio = median(ratios.iter().copied());
+        let (lower, upper) = median_interval(ratios);
+        Against { ratio, lower, upper }
+    }
+}
+
+impl fmt::Display for Against {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [ratio, lower, upper] = [self.ratio, self.lower, self.upper].map(|part| part * 100.0);
+        write!(f, "{ratio:.1} % ({lower:.1} to {upper:.1})")
+    }
 }
 
 /// Answers every request with two bytes.
