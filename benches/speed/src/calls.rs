@@ -4,6 +4,7 @@
 use crate::Effort;
 use crate::allocations;
 use crate::instructions::{Instructions, Recorded};
+use crate::parts;
 use crate::report::{Section, Table, verdict};
 use crate::scenarios::{Calls, Scenario, Subject, Through};
 use crate::stats::{Spread, at_some_depth, typical};
@@ -93,6 +94,7 @@ pub(crate) fn measure(effort: Effort) -> Section {
         ]);
     }
     section.add(table.finish());
+    section.add(parts::measure(effort.of(301, 15)));
 
     if let Some(all) = &instructions {
         section.add(instructions_table(all));

@@ -21,6 +21,7 @@ mod loopback;
 mod machine;
 mod mutex_client;
 mod partner;
+mod parts;
 mod peers;
 mod plot;
 mod renewals;

@@ -8,13 +8,12 @@ use tower_partner_auth::{Builder, OnUnauthorized, PartnerAuthLayer, Route};
 use crate::Effort;
 use crate::allocations::count;
 use crate::instructions::Instructions;
-use crate::report::{Section, Table, verdict};
+use crate::report::{Section, Table};
 use crate::scenarios::{Calls, Subject, Template, Through, layer};
 use crate::stats::{at_some_depth, middle, typical};
 
 const ROUTES: usize = 10_000;
 const SETS: usize = 1_000;
-const LIMIT: f64 = 1.10;
 
 const CALLS: usize = 256;
 const BATCHES: usize = 3;
@@ -176,14 +175,11 @@ fn lookups(section: &mut Section, effort: Effort) {
     tabulate("Origins of 10 routes", &BY_ORIGINS, &|routes| routes.origins);
     tabulate("Segments of the path", &BY_LENGTH, &|routes| routes.segments);
 
-    for (what, few, many) in [
-        ("A call's cost with 10,000 routes at one origin, against 10", 0, 3),
-        ("A call's cost with 1,000 origins, against 10", 4, 6),
-    ] {
+    for (what, few, many) in
+        [("10,000 routes at one origin cost a call", 0, 3), ("1,000 origins cost a call", 4, 6)]
+    {
         let ratio = nanoseconds[many] / nanoseconds[few];
-        let met = ratio <= LIMIT;
-        section.timed(what, &format!("{LIMIT:.2}×"), format!("{ratio:.2}×"), met);
-        section.add(format!("{what}: {ratio:.2}×, {}.", verdict(met)));
+        section.add(format!("{what} {ratio:.2}× what 10 do."));
     }
 }
 

@@ -10,7 +10,7 @@ struct Reason {
     because: &'static str,
 }
 
-const REASONS: [Reason; 11] = [
+const REASONS: [Reason; 12] = [
     Reason {
         scenario: "warm",
         column: "",
@@ -23,6 +23,12 @@ const REASONS: [Reason; 11] = [
         column: "ns a call",
         peers: &["by hand, without a lock", "middle", "aliri_tokens"],
         because: "it has one token for every request and looks up no route",
+    },
+    Reason {
+        scenario: "herd",
+        column: "cold",
+        peers: &["middle", "aliri_tokens"],
+        because: "it has its token before it can be set up: no call waits, and none has to be woken",
     },
     Reason {
         scenario: "revoked",
