@@ -38,7 +38,7 @@ pub(crate) use slots::Slots;
 
 use crate::body::ReplayBody;
 use crate::error::Error;
-use crate::striped::Striped;
+use crate::striped::{Line, Striped};
 use crate::token::Acquired;
 
 /// Authorises requests before it hands them to the inner service `S`: made by
@@ -71,12 +71,12 @@ pub(crate) struct Shared {
 }
 
 /// One thread's copy: a counter of its own around the one that all share.
-type Handle = Arc<Arc<Auth>>;
+type Handle = Arc<Line<Arc<Auth>>>;
 
 impl Shared {
     pub(crate) fn new(auth: Auth) -> Self {
         let auth = Arc::new(auth);
-        Self { copies: Arc::new(Striped::new(|| Arc::new(Arc::clone(&auth)))) }
+        Self { copies: Arc::new(Striped::new(|| Arc::new(Line(Arc::clone(&auth))))) }
     }
 
     fn handle(&self) -> &Handle {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::lifetime::{Lifetime, Phase};
-use crate::striped::Striped;
+use crate::striped::{Line, Striped};
 use crate::sync::AtomicU64;
 
 /// A token of a slot. Its buffers are wiped when the last request that carries it is done.
@@ -46,11 +46,12 @@ struct AtomicInstant {
     nanoseconds: AtomicU64,
 }
 
-struct Wiped(Zeroizing<Vec<u8>>);
+// The counter of a `Bytes` lies beside its owner: so each copy's is on a line of its own.
+struct Wiped(Line<Zeroizing<Vec<u8>>>);
 
 impl AsRef<[u8]> for Wiped {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        &self.0.0
     }
 }
 
@@ -146,7 +147,7 @@ fn header(scheme: &str, token: &str) -> HeaderValue {
         text.push(b' ');
     }
     text.extend_from_slice(token.as_bytes());
-    let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(Wiped(text)))
+    let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(Wiped(Line(text))))
         .expect("the builder checks schemes, and a token response its token");
     // Keeps it out of `Debug` output and of HPACK's dynamic table (RFC 7541 §7.1.3).
     value.set_sensitive(true);
