@@ -10,7 +10,7 @@ struct Reason {
     because: &'static str,
 }
 
-const REASONS: [Reason; 12] = [
+const REASONS: [Reason; 13] = [
     Reason {
         scenario: "warm",
         column: "",
@@ -29,6 +29,12 @@ const REASONS: [Reason; 12] = [
         column: "cold",
         peers: &["middle", "aliri_tokens"],
         because: "it has its token before it can be set up: no call waits, and none has to be woken",
+    },
+    Reason {
+        scenario: "herd",
+        column: "cold",
+        peers: &["by hand, with a lock"],
+        because: "its callers wait without a limit: each of the library's has a timer",
     },
     Reason {
         scenario: "revoked",
