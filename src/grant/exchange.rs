@@ -26,18 +26,7 @@ pub(crate) const OWN_PARAMETERS: [&str; 4] = ["grant_type", "client_id", "client
 
 /// The request of RFC 6749 §4.4.2, with the credentials in the body (§2.3.1).
 pub(super) fn encode(request: &TokenRequest) -> Request<Full<Bytes>> {
-    let [grant_type, client_id, client_secret, scope] = OWN_PARAMETERS;
-    let credentials = request.credentials();
-    let mut form = form_urlencoded::Serializer::new(String::new());
-    form.append_pair(grant_type, "client_credentials")
-        .append_pair(client_id, credentials.client_id())
-        .append_pair(client_secret, credentials.client_secret());
-    // RFC 6749 §3.2: a parameter without a value is an omitted one.
-    if !request.scope().is_none() {
-        form.append_pair(scope, request.scope().as_str());
-    }
-    form.extend_pairs(request.parameters());
-    let body = Wiped(Zeroizing::new(form.finish()));
+    let body = Wiped(Zeroizing::new(form(request)));
     let mut message = Request::new(Full::new(Bytes::from_owner(body)));
     *message.method_mut() = Method::POST;
     *message.uri_mut() = request.endpoint().clone();
@@ -45,6 +34,28 @@ pub(super) fn encode(request: &TokenRequest) -> Request<Full<Bytes>> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     message
+}
+
+fn form(request: &TokenRequest) -> String {
+    let [grant_type, client_id, client_secret, scope] = OWN_PARAMETERS;
+    let credentials = request.credentials();
+    let mut pairs = vec![
+        (grant_type, "client_credentials"),
+        (client_id, credentials.client_id()),
+        (client_secret, credentials.client_secret()),
+    ];
+    // RFC 6749 §3.2: a parameter without a value is an omitted one.
+    if !request.scope().is_none() {
+        pairs.push((scope, request.scope().as_str()));
+    }
+    let extra = request.parameters().iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    pairs.extend(extra);
+    // At most three characters for each byte, and two between. A string that grows leaves the
+    // secret behind in memory that nobody wipes.
+    let most = pairs.iter().map(|(name, value)| 3 * (name.len() + value.len()) + 2).sum();
+    let mut form = form_urlencoded::Serializer::new(String::with_capacity(most));
+    form.extend_pairs(pairs);
+    form.finish()
 }
 
 /// The form holds the secret: its memory is wiped when the HTTP client lets go of it.
@@ -176,6 +187,7 @@ fn retry_after_header(headers: &HeaderMap) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::ClientCredentials;
 
     fn answer(status: u16, body: &str) -> Result<TokenResponse, TokenError> {
         decode(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes())
@@ -183,6 +195,23 @@ mod tests {
 
     fn kind(status: u16, body: &str) -> TokenErrorKind {
         answer(status, body).unwrap_err().kind()
+    }
+
+    #[test]
+    fn the_form_never_grows_and_so_leaves_no_secret_behind() {
+        let secret = "&=%+ \u{7e}\"'".repeat(40);
+        let parameters = [("audience".to_owned(), "https://api.example.com/é?".repeat(9))];
+        let request = TokenRequest::new(
+            "https://accounts.example.com/oauth/token".parse().unwrap(),
+            ClientCredentials::new("id %&", secret),
+            Scope::parse("a:b c/d").unwrap(),
+            parameters.into(),
+        );
+        let form = form(&request);
+        let all: usize = form_urlencoded::parse(form.as_bytes())
+            .map(|(name, value)| 3 * (name.len() + value.len()) + 2)
+            .sum();
+        assert_eq!(form.capacity(), all, "what was reserved at first");
     }
 
     #[test]
