@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use tower::BoxError;
 use tower_service::Service;
 
-use super::exchange::{self, MAX_ANSWER};
+use super::answer::{self, MAX_ANSWER};
+use super::form;
 use super::request::TokenRequest;
 use super::response::TokenResponse;
 use crate::error::{TokenError, TokenErrorKind};
@@ -58,12 +59,12 @@ where
     fn call(&mut self, request: TokenRequest) -> Self::Future {
         // Before the request is sent: the server's clock for the token starts later than ours.
         let requested_at = Instant::now();
-        let answer = self.client.call(exchange::encode(&request));
+        let answer = self.client.call(form::encode(&request));
         Box::pin(async move {
             let (head, body) = answer.await.map_err(transport)?.into_parts();
             if head.status.is_redirection() {
                 // Whatever its body is: it need not be read.
-                return exchange::decode(head.status, &head.headers, b"");
+                return answer::decode(head.status, &head.headers, b"");
             }
             let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|error| {
                 if error.is::<LengthLimitError>() {
@@ -72,7 +73,7 @@ where
                     transport(error).with_status(head.status)
                 }
             })?;
-            let response = exchange::decode(head.status, &head.headers, &body.to_bytes())?;
+            let response = answer::decode(head.status, &head.headers, &body.to_bytes())?;
             Ok(response.with_requested_at(requested_at))
         })
     }

@@ -8,8 +8,9 @@
 //! Nothing here knows of slots, routes or the layer: a token request can never meet the layer that
 //! it serves.
 
+mod answer;
 mod client;
-mod exchange;
+mod form;
 #[cfg(feature = "rustls")]
 mod http_client;
 mod request;
@@ -18,7 +19,7 @@ mod retry;
 mod stack;
 
 pub use client::ClientCredentialsGrant;
-pub(crate) use exchange::OWN_PARAMETERS;
+pub(crate) use form::OWN_PARAMETERS;
 #[cfg(feature = "rustls")]
 pub(crate) use http_client::http_client;
 pub use request::TokenRequest;
