@@ -22,12 +22,55 @@ use crate::error::{Problem, ProblemKind};
 pub struct ClientCredentials {
     id: Arc<str>,
     secret: Arc<Zeroizing<String>>,
+    authentication: ClientAuthentication,
+}
+
+/// How a client shows the token endpoint that it is who it says it is (RFC 6749 §2.3.1).
+///
+/// A server that answers `invalid_client` to a pair that is right may want another of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ClientAuthentication {
+    /// `client_id` and `client_secret` in the body, beside the other parameters. The partner's API
+    /// wants this.
+    #[default]
+    Body,
+    /// HTTP Basic, with id and secret encoded as in a form first, as RFC 6749 says. Every server
+    /// that issues secrets has to support it.
+    Basic,
+    /// HTTP Basic, with id and secret as they are, for servers that do not decode them (Doorkeeper
+    /// is one). It is the same for a pair of letters, digits, `-`, `.`, `_` and `*`.
+    BasicUnencoded,
 }
 
 impl ClientCredentials {
     /// Takes the pair as the authorization server issued it.
     pub fn new(client_id: impl Into<String>, client_secret: impl Into<String>) -> Self {
-        Self { id: client_id.into().into(), secret: Arc::new(Zeroizing::new(client_secret.into())) }
+        Self {
+            id: client_id.into().into(),
+            secret: Arc::new(Zeroizing::new(client_secret.into())),
+            authentication: ClientAuthentication::default(),
+        }
+    }
+
+    /// Shows the pair to the token endpoint in this way, instead of [`ClientAuthentication::Body`].
+    ///
+    /// ```
+    /// use tower_partner_auth::{ClientAuthentication, ClientCredentials};
+    ///
+    /// let credentials =
+    ///     ClientCredentials::new("my-client", "s3cret").with_authentication(ClientAuthentication::Basic);
+    /// # let _ = credentials;
+    /// ```
+    #[must_use]
+    pub fn with_authentication(mut self, authentication: ClientAuthentication) -> Self {
+        self.authentication = authentication;
+        self
+    }
+
+    /// How the pair is shown to the token endpoint.
+    pub fn authentication(&self) -> ClientAuthentication {
+        self.authentication
     }
 
     /// The client id. It is an identifier, not a secret (RFC 6749 §2.2).
@@ -47,7 +90,14 @@ impl ClientCredentials {
             let message = format!("the {name} {}", fault(value)?);
             Some(Problem::new(ProblemKind::Credentials, message))
         };
-        fields.into_iter().filter_map(problem).collect()
+        let mut problems: Vec<_> = fields.into_iter().filter_map(problem).collect();
+        // RFC 7617 §2: the first colon ends the id.
+        if self.authentication == ClientAuthentication::BasicUnencoded && self.id.contains(':') {
+            let message = "the client id has a ':', which would end it in HTTP Basic: use \
+                           ClientAuthentication::Basic, or Body";
+            problems.push(Problem::new(ProblemKind::Credentials, message));
+        }
+        problems
     }
 }
 
@@ -73,6 +123,7 @@ impl fmt::Debug for ClientCredentials {
         f.debug_struct("ClientCredentials")
             .field("client_id", &self.id)
             .field("client_secret", &"[redacted]")
+            .field("authentication", &self.authentication)
             .finish()
     }
 }
@@ -98,5 +149,18 @@ mod tests {
             assert!(!message.contains("s3c"), "{message}");
         }
         assert!(ClientCredentials::new("id", "s3cret").problems().is_empty());
+    }
+
+    #[test]
+    fn a_colon_in_the_id_is_a_problem_only_where_it_would_end_it() {
+        let problems = |authentication| {
+            let pair = ClientCredentials::new("urn:client", "s3:cret");
+            pair.with_authentication(authentication).problems()
+        };
+        assert!(problems(ClientAuthentication::Body).is_empty());
+        assert!(problems(ClientAuthentication::Basic).is_empty());
+        let found = problems(ClientAuthentication::BasicUnencoded);
+        assert!(found[0].to_string().contains("client id has a ':'"), "{found:?}");
+        assert_eq!(found.len(), 1);
     }
 }

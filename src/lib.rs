@@ -23,7 +23,7 @@ mod token;
 pub use body::{ReplayBody, Superseded};
 pub use builder::Builder;
 pub use challenge::Verdict;
-pub use credentials::ClientCredentials;
+pub use credentials::{ClientAuthentication, ClientCredentials};
 pub use error::{
     BuildError, Error, Problem, ProblemKind, RouteError, RouteErrorKind, TokenError, TokenErrorKind,
 };

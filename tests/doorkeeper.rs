@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use tower_partner_auth::partner::USE_CASES;
-use tower_partner_auth::{RequestAuth, Scope, TokenErrorKind};
+use tower_partner_auth::{ClientAuthentication, RequestAuth, Scope, TokenErrorKind};
 
 #[path = "doorkeeper/server.rs"]
 mod server;
@@ -167,6 +167,26 @@ async fn a_wrong_secret_is_named_without_being_told() {
     let counts = server.counts().await;
     assert_eq!(counts.token_statuses, BTreeMap::from([(401, 1)]), "it is remembered for a while");
     assert_eq!(counts.api_requests, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Doorkeeper (Debian: ruby-doorkeeper ruby-activerecord puma ruby-sqlite3)"]
+async fn credentials_in_the_header_are_taken_as_they_are() {
+    // Given a secret that a form would encode
+    let server = Doorkeeper::start(&[]);
+    let status = async |authentication| {
+        let client = server.client_that(authentication);
+        let answer = client.send(get(&server, LINKS)).await;
+        answer.map(|answered| answered.status).map_err(|error| {
+            error.as_token_error().and_then(|error| error.code()).map(str::to_owned)
+        })
+    };
+    // Then
+    let invalid = Err(Some("invalid_client".to_owned()));
+    assert_eq!(status(ClientAuthentication::BasicUnencoded).await, Ok(StatusCode::OK));
+    assert_eq!(status(ClientAuthentication::Basic).await, invalid, "it decodes nothing");
+    let counts = server.counts().await;
+    assert_eq!(counts.token_statuses, BTreeMap::from([(200, 1), (401, 1)]));
 }
 
 /// Whatever a log could show of an error.

@@ -6,11 +6,13 @@ mod common;
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use common::*;
 use http::Method;
 use tower::{Layer, ServiceExt};
 use tower_partner_auth::sandbox::{Answer, Sandbox};
-use tower_partner_auth::{ClientCredentials, PartnerAuthLayer};
+use tower_partner_auth::{ClientAuthentication, ClientCredentials, PartnerAuthLayer};
 use tracing_subscriber::fmt::MakeWriter;
 
 const SECRET: &str = "s3cret-0f-the-client";
@@ -68,6 +70,13 @@ async fn nothing_at_trace_level_holds_a_secret() {
     let response = client.oneshot(rig.request(Method::GET, MERCHANT, "")).await.unwrap();
     said.push_str(&format!("{:?}", response.extensions().get::<tower_partner_auth::AuthOutcome>()));
 
+    // The secret in a header of the token request.
+    let in_header = credentials.clone().with_authentication(ClientAuthentication::Basic);
+    said.push_str(&format!("{in_header:?}"));
+    let builder = PartnerAuthLayer::builder(in_header).environment(rig.sandbox.environment());
+    let client = builder.build().unwrap().layer(hyper());
+    client.oneshot(rig.request(Method::GET, MERCHANT, "")).await.unwrap();
+
     // Every kind of bad answer, with the secrets echoed in it, for a layer of its own each.
     for answer in [
         Answer::json(
@@ -111,7 +120,8 @@ async fn nothing_at_trace_level_holds_a_secret() {
     assert!(logged.contains("tower_partner_auth"), "the layer's own events are among them");
     assert!(logged.contains("h2"), "and those of the crates below");
     assert!(said.contains("invalid_client"));
-    for needle in [SECRET, TOKEN, BODY] {
+    let in_basic = BASE64_STANDARD.encode(format!("client-id:{SECRET}"));
+    for needle in [SECRET, &in_basic, TOKEN, BODY] {
         assert!(!said.contains(needle), "{needle} in an error or a Debug output");
         if let Some(line) = logged.lines().find(|line| line.contains(needle)) {
             panic!("{needle} in a log line: {line}");

@@ -15,8 +15,11 @@ use common::*;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use tower::Service;
-use tower_partner_auth::sandbox::Answer;
-use tower_partner_auth::{Error, RequestAuth, Route, TokenErrorKind, TokenResponse};
+use tower_partner_auth::sandbox::{Answer, Sandbox};
+use tower_partner_auth::{
+    ClientAuthentication, ClientCredentials, Error, PartnerAuthLayer, RequestAuth, Route,
+    TokenErrorKind, TokenResponse,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_first_callers_cost_one_fetch() {
@@ -259,6 +262,20 @@ async fn the_request_is_the_specs() {
           &audience=https%3A%2F%2Fapi.example.com%2F"
         ]
     );
+}
+
+#[tokio::test]
+async fn credentials_in_the_header_get_a_token_as_well() {
+    for authentication in [ClientAuthentication::Basic, ClientAuthentication::BasicUnencoded] {
+        let credentials = ClientCredentials::new("reader", "s3cret");
+        let sandbox =
+            Sandbox::builder().client(credentials.clone(), "refer_merchant").start().await.unwrap();
+        let credentials = credentials.with_authentication(authentication);
+        let builder = PartnerAuthLayer::builder(credentials).environment(sandbox.environment());
+        let rig = Rig { sandbox, auth: builder.build().unwrap() };
+        assert_eq!(rig.get(MERCHANT).await.status(), StatusCode::OK, "{authentication:?}");
+        assert_eq!(rig.sandbox.token_requests(), 1);
+    }
 }
 
 #[tokio::test]

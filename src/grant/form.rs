@@ -1,51 +1,92 @@
-//! The form that asks a token endpoint for a token.
+//! The request that asks a token endpoint for a token: a form, and who the client is.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request};
 use http_body_util::Full;
 use zeroize::Zeroizing;
 
 use super::request::TokenRequest;
+use crate::credentials::ClientAuthentication;
 
 /// The parameters that the grant sets itself: RFC 6749 §3.2 forbids to send one twice.
 pub(crate) const OWN_PARAMETERS: [&str; 4] = ["grant_type", "client_id", "client_secret", "scope"];
 
-/// The request of RFC 6749 §4.4.2, with the credentials in the body (§2.3.1).
+/// The request of RFC 6749 §4.4.2.
 pub(super) fn encode(request: &TokenRequest) -> Request<Full<Bytes>> {
-    let body = Wiped(Zeroizing::new(form(request)));
-    let mut message = Request::new(Full::new(Bytes::from_owner(body)));
+    let mut message = Request::new(Full::new(wiped(form(request))));
     *message.method_mut() = Method::POST;
     *message.uri_mut() = request.endpoint().clone();
     let headers = message.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    let credentials = request.credentials();
+    let (id, secret) = (credentials.client_id(), credentials.client_secret());
+    match credentials.authentication() {
+        ClientAuthentication::Body => {}
+        ClientAuthentication::Basic => {
+            headers.insert(AUTHORIZATION, basic(&form_encoded(id), &form_encoded(secret)));
+        }
+        ClientAuthentication::BasicUnencoded => {
+            headers.insert(AUTHORIZATION, basic(id, secret));
+        }
+    }
     message
 }
+
+// What holds the secret is written into strings that do not grow: each growth would leave it behind
+// in memory that nobody wipes.
 
 fn form(request: &TokenRequest) -> String {
     let [grant_type, client_id, client_secret, scope] = OWN_PARAMETERS;
     let credentials = request.credentials();
-    let mut pairs = vec![
-        (grant_type, "client_credentials"),
-        (client_id, credentials.client_id()),
-        (client_secret, credentials.client_secret()),
-    ];
+    let mut pairs = vec![(grant_type, "client_credentials")];
+    // RFC 6749 §2.3: not in two ways at once.
+    if credentials.authentication() == ClientAuthentication::Body {
+        pairs.push((client_id, credentials.client_id()));
+        pairs.push((client_secret, credentials.client_secret()));
+    }
     // RFC 6749 §3.2: a parameter without a value is an omitted one.
     if !request.scope().is_none() {
         pairs.push((scope, request.scope().as_str()));
     }
     let extra = request.parameters().iter().map(|(name, value)| (name.as_str(), value.as_str()));
     pairs.extend(extra);
-    // At most three characters for each byte, and two between. A string that grows leaves the
-    // secret behind in memory that nobody wipes.
+    // At most three characters for each byte, and two between.
     let most: usize = pairs.iter().map(|(name, value)| 3 * (name.len() + value.len()) + 2).sum();
     let mut form = form_urlencoded::Serializer::new(String::with_capacity(most));
     form.extend_pairs(pairs);
     form.finish()
 }
 
-/// The form holds the secret: its memory is wiped when the HTTP client lets go of it.
+fn form_encoded(text: &str) -> Zeroizing<String> {
+    let mut encoded = Zeroizing::new(String::with_capacity(3 * text.len()));
+    encoded.extend(form_urlencoded::byte_serialize(text.as_bytes()));
+    encoded
+}
+
+/// RFC 7617 §2.
+fn basic(id: &str, secret: &str) -> HeaderValue {
+    let mut pair = Zeroizing::new(String::with_capacity(id.len() + 1 + secret.len()));
+    pair.extend([id, ":", secret]);
+    let most = BASIC.len() + base64::encoded_len(pair.len(), true).unwrap_or_default();
+    let mut text = String::with_capacity(most);
+    text.push_str(BASIC);
+    BASE64_STANDARD.encode_string(pair.as_bytes(), &mut text);
+    let mut value = HeaderValue::from_maybe_shared(wiped(text)).expect("base64 is visible ASCII");
+    value.set_sensitive(true);
+    value
+}
+
+const BASIC: &str = "Basic ";
+
+/// Wiped when the HTTP client lets go of it.
+fn wiped(text: String) -> Bytes {
+    Bytes::from_owner(Wiped(Zeroizing::new(text)))
+}
+
 struct Wiped(Zeroizing<String>);
 
 impl AsRef<[u8]> for Wiped {
@@ -60,20 +101,58 @@ mod tests {
     use crate::credentials::ClientCredentials;
     use crate::scope::Scope;
 
+    fn request(credentials: ClientCredentials) -> TokenRequest {
+        let parameters = [("audience".to_owned(), "https://api.example.com/é?".repeat(9))];
+        TokenRequest::new(
+            "https://accounts.example.com/oauth/token".parse().unwrap(),
+            credentials,
+            Scope::parse("a:b c/d").unwrap(),
+            parameters.into(),
+        )
+    }
+
     #[test]
     fn the_form_never_grows_and_so_leaves_no_secret_behind() {
         let secret = "&=%+ \u{7e}\"'".repeat(40);
-        let parameters = [("audience".to_owned(), "https://api.example.com/é?".repeat(9))];
-        let request = TokenRequest::new(
-            "https://accounts.example.com/oauth/token".parse().unwrap(),
-            ClientCredentials::new("id %&", secret),
-            Scope::parse("a:b c/d").unwrap(),
-            parameters.into(),
-        );
-        let form = form(&request);
+        let form = form(&request(ClientCredentials::new("id %&", secret)));
         let all: usize = form_urlencoded::parse(form.as_bytes())
             .map(|(name, value)| 3 * (name.len() + value.len()) + 2)
             .sum();
         assert_eq!(form.capacity(), all, "what was reserved at first");
+    }
+
+    #[test]
+    fn basic_credentials_are_in_the_header_alone() {
+        // The pairs of RFC 6749 §2.3.1 and RFC 7617 §2, and one that has to be encoded.
+        for (id, secret, authentication, header) in [
+            (
+                "s6BhdRkqt3",
+                "7Fjfp0ZBr1KtDRbnfVdmIw",
+                ClientAuthentication::Basic,
+                "Basic czZCaGRSa3F0Mzo3RmpmcDBaQnIxS3REUmJuZlZkbUl3",
+            ),
+            (
+                "Aladdin",
+                "open sesame",
+                ClientAuthentication::BasicUnencoded,
+                "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+            ),
+            // "a%3Ab:c+d%25"
+            ("a:b", "c d%", ClientAuthentication::Basic, "Basic YSUzQWI6YytkJTI1"),
+        ] {
+            let pair = ClientCredentials::new(id, secret).with_authentication(authentication);
+            let request = request(pair);
+            let message = encode(&request);
+            let value = &message.headers()[AUTHORIZATION];
+            assert_eq!(value, header);
+            assert!(value.is_sensitive());
+            let form = form(&request);
+            assert!(!form.contains("client_id") && !form.contains("client_secret"), "{form}");
+        }
+        assert!(
+            !encode(&request(ClientCredentials::new("id", "s")))
+                .headers()
+                .contains_key(AUTHORIZATION)
+        );
     }
 }

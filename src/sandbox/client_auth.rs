@@ -1,5 +1,8 @@
 //! Client authentication in a header: HTTP Basic, as Doorkeeper reads it.
 
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
@@ -20,26 +23,10 @@ pub(super) fn basic(headers: &HeaderMap) -> Option<(String, String)> {
 
 /// RFC 4648 §4, with or without padding.
 fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len() * 3 / 4);
-    let (mut bits, mut width) = (0_u32, 0);
-    for b in text.trim_end_matches('=').bytes() {
-        let digit = match b {
-            b'A'..=b'Z' => b - b'A',
-            b'a'..=b'z' => b - b'a' + 26,
-            b'0'..=b'9' => b - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(digit);
-        width += 6;
-        if width >= 8 {
-            width -= 8;
-            bytes.push((bits >> width) as u8);
-            bits &= (1 << width) - 1;
-        }
-    }
-    Some(bytes)
+    let lenient = GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true);
+    GeneralPurpose::new(&STANDARD, lenient).decode(text).ok()
 }
 
 #[cfg(test)]

@@ -26,8 +26,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tower::{Layer, Service, ServiceExt};
 use tower_partner_auth::partner::USE_CASES;
 use tower_partner_auth::{
-    AuthOutcome, Builder, ClientCredentials, Environment, Error, PartnerAuth, PartnerAuthLayer,
-    ReplayBody,
+    AuthOutcome, Builder, ClientAuthentication, ClientCredentials, Environment, Error, PartnerAuth,
+    PartnerAuthLayer, ReplayBody,
 };
 
 const CLIENT_ID: &str = "partner-client";
@@ -161,20 +161,25 @@ impl Doorkeeper {
     }
 
     pub(crate) fn client_with_secret(&self, secret: &str) -> PartnerClient {
-        self.build_client(secret, |builder| builder)
+        self.build_client(ClientCredentials::new(CLIENT_ID, secret), |builder| builder)
+    }
+
+    pub(crate) fn client_that(&self, authentication: ClientAuthentication) -> PartnerClient {
+        let credentials = ClientCredentials::new(CLIENT_ID, CLIENT_SECRET);
+        self.build_client(credentials.with_authentication(authentication), |builder| builder)
     }
 
     pub(crate) fn client_with(&self, configure: impl FnOnce(Builder) -> Builder) -> PartnerClient {
-        self.build_client(CLIENT_SECRET, configure)
+        self.build_client(ClientCredentials::new(CLIENT_ID, CLIENT_SECRET), configure)
     }
 
     fn build_client(
         &self,
-        secret: &str,
+        credentials: ClientCredentials,
         configure: impl FnOnce(Builder) -> Builder,
     ) -> PartnerClient {
-        let builder = PartnerAuthLayer::builder(ClientCredentials::new(CLIENT_ID, secret))
-            .environment(Environment::at(self.origin()));
+        let builder =
+            PartnerAuthLayer::builder(credentials).environment(Environment::at(self.origin()));
         let layer = configure(builder).build().expect("a valid configuration");
         let presented = Arc::default();
         let recorder = Recorder { client: http_client(), presented: Arc::clone(&presented) };
