@@ -2,14 +2,16 @@
 
 mod common;
 
+use std::convert::Infallible;
+
 use bytes::Bytes;
 use common::*;
-use http::header::{AUTHORIZATION, HOST, HeaderName};
+use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Error as LegacyError;
-use tower::{Layer, Service, ServiceExt};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_http::follow_redirect::FollowRedirectLayer;
 use tower_partner_auth::sandbox::{Answer, Endpoint};
 use tower_partner_auth::{Error, ReplayBody, RequestAuth, Route, RouteErrorKind};
@@ -139,6 +141,28 @@ async fn a_request_with_its_own_credential_is_left_alone() {
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     assert!(outcome(&response).is_none());
     assert_eq!((rig.sandbox.api_requests(), rig.sandbox.token_requests()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_request_without_room_for_another_header_goes_through() {
+    let rig = Rig::start().await;
+    for own in [true, false] {
+        let mut request = rig.request(Method::GET, MERCHANT, "");
+        let headers = request.headers_mut();
+        if own {
+            headers.insert(AUTHORIZATION, "Bearer a-users-token".parse().unwrap());
+        }
+        let name = |number: usize| HeaderName::try_from(format!("x-{number}")).unwrap();
+        let full =
+            (0..).find(|at| headers.try_insert(name(*at), HeaderValue::from_static("")).is_err());
+        assert!(full.is_some_and(|names| names > 24_000));
+        let inner = service_fn(move |sent: Sent| async move {
+            assert_eq!(sent.headers().contains_key(AUTHORIZATION), own);
+            Ok::<_, Infallible>(Response::new(()))
+        });
+        assert!(rig.auth.layer(inner).oneshot(request).await.is_ok());
+    }
+    assert_eq!(rig.sandbox.token_requests(), 0);
 }
 
 #[tokio::test]
