@@ -181,6 +181,8 @@ fn parameters_and_limits() {
     assert_problem(builder().token_timeout(zero), ProblemKind::Limit, &["token_timeout"]);
     assert_problem(builder().connect_timeout(zero), ProblemKind::Limit, &["connect_timeout"]);
     assert_problem(builder().max_token_age(zero), ProblemKind::Limit, &["max_token_age"]);
+    assert_problem(builder().soft_window(zero), ProblemKind::Limit, &["soft_window"]);
+    assert_problem(builder().hard_window(zero), ProblemKind::Limit, &["hard_window"]);
 }
 
 #[test]

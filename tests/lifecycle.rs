@@ -105,6 +105,37 @@ async fn a_soft_renewal_lets_nobody_wait_and_a_failed_one_displaces_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn windows_are_as_long_as_they_were_configured() {
+    // Given a token of 1,000 seconds
+    let tokens = TokenServer::answering(grant(1_000)).then(503, "").then_after(
+        5 * SECOND,
+        200,
+        grant(1_000),
+    );
+    let calls = Scripted::with(tokens, |builder| {
+        builder.token_retries(0).soft_window(100 * SECOND).hard_window(20 * SECOND)
+    });
+    calls.call().await.unwrap();
+    let start = Instant::now();
+    // When it is used before its soft window
+    tokio::time::sleep(890 * SECOND).await;
+    calls.call().await.unwrap();
+    tokio::time::sleep(SECOND).await;
+    // Then nobody has renewed it
+    assert_eq!(calls.tokens.requests(), 1);
+    // When the one renewal in the soft window fails
+    tokio::time::sleep(84 * SECOND).await;
+    calls.call().await.unwrap();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(calls.tokens.requests(), 2);
+    // Then a call in the hard window waits for the next
+    tokio::time::sleep(5 * SECOND).await;
+    calls.call().await.unwrap();
+    assert_eq!(calls.tokens.requests(), 3);
+    assert_eq!(start.elapsed(), 986 * SECOND, "five seconds of it in the last call");
+}
+
+#[tokio::test(start_paused = true)]
 async fn in_the_hard_window_a_hanging_server_costs_no_call() {
     let hour = 3_600 * SECOND;
     let tokens = TokenServer::answering(grant(100)).then_after(hour, 200, grant(100));

@@ -25,7 +25,7 @@ use crate::layer::PartnerAuthLayer;
 use crate::partner::Environment;
 use crate::route::{Origin, Policy, Route, shown};
 use crate::service::{Auth, Guard, Shared, Slots};
-use crate::token::SlotConfig;
+use crate::token::{SlotConfig, Windows};
 
 use rules::{Rules, Standing};
 
@@ -61,6 +61,7 @@ pub struct Builder {
     connect_timeout: Duration,
     timeouts: Timeouts,
     wait_limit: Duration,
+    windows: Windows,
     max_token_age: Option<Duration>,
     keep_warm: bool,
     replay_limit: usize,
@@ -89,6 +90,7 @@ impl Builder {
                 retries: DEFAULT_TOKEN_RETRIES,
             },
             wait_limit: DEFAULT_WAIT_LIMIT,
+            windows: Windows::default(),
             max_token_age: None,
             keep_warm: false,
             replay_limit: DEFAULT_REPLAY_LIMIT,
@@ -189,6 +191,24 @@ impl Builder {
         self
     }
 
+    /// How long before its end a token is renewed at the earliest, behind its callers: the window of
+    /// [`TokenState::Soft`](crate::TokenState::Soft). It is never more than half of the token's life,
+    /// and up to a quarter of it is left out at random, so that the processes of a fleet do not renew
+    /// as one. Default: 60 minutes.
+    pub fn soft_window(mut self, window: Duration) -> Self {
+        self.windows.soft = window;
+        self
+    }
+
+    /// How long before a token's end calls begin to wait for its renewal, should the renewals
+    /// behind have failed until then: the window of [`TokenState::Hard`](crate::TokenState::Hard). It
+    /// is never more than a tenth of the token's life, nor than half of the soft window.
+    /// Default: 30 seconds.
+    pub fn hard_window(mut self, window: Duration) -> Self {
+        self.windows.hard = window;
+        self
+    }
+
     /// The longest that any token is used, whatever its server says. Default: as long as it lives;
     /// one that never expires, until it is rejected.
     pub fn max_token_age(mut self, age: Duration) -> Self {
@@ -253,6 +273,7 @@ impl Builder {
             credentials: ArcSwap::from_pointee(self.credentials),
             parameters: self.parameters.into(),
             wait_limit: self.wait_limit,
+            windows: self.windows,
             max_age: self.max_token_age,
         };
         let mut slots = Slots::new(config, self.keep_warm);
@@ -307,13 +328,14 @@ impl Builder {
             ("connect_timeout", Some(self.connect_timeout)),
             ("token_timeout", Some(self.timeouts.total)),
             ("wait_limit", Some(self.wait_limit)),
+            ("soft_window", Some(self.windows.soft)),
+            ("hard_window", Some(self.windows.hard)),
             ("max_token_age", self.max_token_age),
         ];
         let zero =
             limits.into_iter().filter(|(_, limit)| limit.is_some_and(|limit| limit.is_zero()));
         zero.map(|(name, _)| {
-            let message =
-                format!("{name} is zero, so that no token could ever be used: give it a time");
+            let message = format!("{name} is zero, which leaves no time for it: give it one");
             Problem::new(ProblemKind::Limit, message)
         })
         .collect()
@@ -346,6 +368,7 @@ impl fmt::Debug for Builder {
             .field("strict", &self.strict)
             .field("timeouts", &self.timeouts)
             .field("wait_limit", &self.wait_limit)
+            .field("windows", &self.windows)
             .field("max_token_age", &self.max_token_age)
             .field("keep_warm", &self.keep_warm)
             .field("replay_limit", &self.replay_limit)

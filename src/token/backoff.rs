@@ -76,6 +76,7 @@ pub(super) fn head_start(age: Duration, rivals: bool, lost: u32, random: f64) ->
 
 #[cfg(test)]
 mod tests {
+    use super::super::lifetime::Windows;
     use super::*;
     use crate::error::TokenErrorKind;
 
@@ -139,7 +140,7 @@ mod tests {
     #[test]
     fn no_progress_comes_back_at_the_hard_edge_at_the_latest() {
         let now = Instant::now();
-        let lifetime = Lifetime::new(now, Duration::from_secs(100), 0.0);
+        let lifetime = Windows::default().of(now, Duration::from_secs(100), 0.0);
         let pause = |at| after_no_progress(Some(&lifetime), now + Duration::from_secs(at));
         assert_eq!(pause(50), Duration::from_secs(20));
         assert_eq!(pause(89), Duration::from_secs(1));

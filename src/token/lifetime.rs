@@ -13,8 +13,13 @@ const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 /// The longest life that is told apart from this one. It keeps sums of instants from overflowing.
 const LONGEST_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-const LONGEST_SOFT_WINDOW: Duration = Duration::from_secs(60 * 60);
-const LONGEST_HARD_WINDOW: Duration = Duration::from_secs(30);
+/// How long before its end a token is renewed at the earliest: the windows of its life are parts of
+/// it, and no longer than these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Windows {
+    pub(crate) soft: Duration,
+    pub(crate) hard: Duration,
+}
 
 /// The three edges of a token's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,19 +71,27 @@ pub(crate) fn life(expires_in: Option<Duration>, max_age: Option<Duration>) -> O
     [expires_in.map(|life| life.max(SHORTEST_LIFE)), max_age].into_iter().flatten().min()
 }
 
-impl Lifetime {
+impl Default for Windows {
+    fn default() -> Self {
+        Self { soft: Duration::from_secs(60 * 60), hard: Duration::from_secs(30) }
+    }
+}
+
+impl Windows {
     /// The edges of a token that lives `life` from `requested` on, the instant before its request
     /// was sent. `jitter`, from 0 up to 1, moves the soft edge later by up to a quarter of its
     /// window, so that the processes of a fleet do not renew as one.
-    pub(crate) fn new(requested: Instant, life: Duration, jitter: f64) -> Self {
+    pub(crate) fn of(self, requested: Instant, life: Duration, jitter: f64) -> Lifetime {
         let life = life.min(LONGEST_LIFE);
-        let soft_window =
-            (life / 2).min(LONGEST_SOFT_WINDOW).mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 4.0);
-        let hard_window = (life / 10).min(LONGEST_HARD_WINDOW);
+        let soft = (life / 2).min(self.soft).mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 4.0);
+        // Half of the soft one at most: the edges stay in order, however the two are configured.
+        let hard = (life / 10).min(self.hard).min(soft / 2);
         let deadline = requested + life;
-        Self { soft: deadline - soft_window, hard: deadline - hard_window, deadline }
+        Lifetime { soft: deadline - soft, hard: deadline - hard, deadline }
     }
+}
 
+impl Lifetime {
     pub(crate) fn phase(&self, now: Instant) -> Phase {
         if now < self.soft {
             Phase::Fresh
@@ -123,7 +136,7 @@ mod tests {
             (100, 50_000, 10_000),
             (2_592_000, 3_600_000, 30_000),
         ] {
-            let edges = Lifetime::new(start, Duration::from_secs(life), 0.0);
+            let edges = Windows::default().of(start, Duration::from_secs(life), 0.0);
             assert_eq!(edges.deadline - start, Duration::from_secs(life));
             assert_eq!(edges.deadline - edges.soft, Duration::from_millis(soft), "{life}");
             assert_eq!(edges.deadline - edges.hard, Duration::from_millis(hard), "{life}");
@@ -137,12 +150,27 @@ mod tests {
         for life in lives.chain([Duration::from_millis(1), Duration::MAX]) {
             for jitter in [0.0, 0.3, 0.999, 7.0, -1.0, f64::NAN] {
                 let jitter = if jitter.is_nan() { 0.5 } else { jitter };
-                let edges = Lifetime::new(start, life, jitter);
+                let edges = Windows::default().of(start, life, jitter);
                 assert!(start < edges.soft, "{life:?} {jitter}");
                 assert!(edges.soft < edges.hard, "{life:?} {jitter}");
                 assert!(edges.hard < edges.deadline, "{life:?} {jitter}");
             }
         }
+    }
+
+    #[test]
+    fn configured_windows_are_kept_to_where_the_life_is_long_enough() {
+        let start = Instant::now();
+        let hour = Duration::from_secs(3600);
+        let windows = Windows { soft: 24 * hour, hard: hour };
+        let month = windows.of(start, 720 * hour, 0.0);
+        assert_eq!((month.deadline - month.soft, month.deadline - month.hard), (24 * hour, hour));
+        let short = windows.of(start, 2 * hour, 0.0);
+        assert_eq!((short.deadline - short.soft, short.deadline - short.hard), (hour, hour / 5));
+        // A soft window below the hard one's default.
+        let narrow = Windows { soft: MILLISECOND * 10, ..Windows::default() };
+        let edges = narrow.of(start, hour, 1.0);
+        assert!(edges.soft < edges.hard && edges.hard < edges.deadline, "{edges:?}");
     }
 
     #[test]
@@ -159,15 +187,15 @@ mod tests {
     fn jitter_only_makes_the_soft_window_shorter() {
         let start = Instant::now();
         let life = Duration::from_secs(7200);
-        let least = Lifetime::new(start, life, 0.0);
-        let most = Lifetime::new(start, life, 1.0);
+        let least = Windows::default().of(start, life, 0.0);
+        let most = Windows::default().of(start, life, 1.0);
         assert_eq!(least.deadline - least.soft, Duration::from_secs(3600));
         assert_eq!(most.deadline - most.soft, Duration::from_secs(2700));
     }
 
     #[test]
     fn each_edge_belongs_to_the_later_phase() {
-        let edges = Lifetime::new(Instant::now(), Duration::from_secs(100), 0.5);
+        let edges = Windows::default().of(Instant::now(), Duration::from_secs(100), 0.5);
         for (edge, before, after) in [
             (edges.soft, Phase::Fresh, Phase::Soft),
             (edges.hard, Phase::Soft, Phase::Hard),

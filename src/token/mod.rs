@@ -28,6 +28,7 @@ mod stress;
 
 pub(crate) use access_token::Presented;
 pub(crate) use flight::{Answer, Wait};
+pub(crate) use lifetime::Windows;
 pub(crate) use patience::Patience;
 pub(crate) use slot::{Acquired, NotRenewed, Slot, SlotConfig};
 pub use status::{FetchOutcome, LastFetch, TokenState, TokenStatus};

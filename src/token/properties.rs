@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::access_token::AccessToken;
 use super::backoff::{after_failure, after_no_progress, head_start};
-use super::lifetime::{Decision, Fetching, Lifetime, Phase, classify, life};
+use super::lifetime::{Decision, Fetching, Lifetime, Phase, Windows, classify, life};
 use super::patience::Patience;
 use crate::error::{TokenError, TokenErrorKind};
 
@@ -61,13 +61,13 @@ fn instants() -> impl Strategy<Value = Instant> {
 
 fn lifetimes() -> impl Strategy<Value = Lifetime> {
     (instants(), lives(), jitters())
-        .prop_map(|(requested, life, jitter)| Lifetime::new(requested, life, jitter))
+        .prop_map(|(requested, life, jitter)| Windows::default().of(requested, life, jitter))
 }
 
 /// A life with all its windows, and a moment of it: on an edge, beside one, or anywhere.
 fn moments() -> impl Strategy<Value = (Lifetime, Instant)> {
     let long = (instants(), lives(), jitters()).prop_map(|(requested, life, jitter)| {
-        Lifetime::new(requested, life.max(SHORTEST_WITH_WINDOWS), jitter)
+        Windows::default().of(requested, life.max(SHORTEST_WITH_WINDOWS), jitter)
     });
     long.prop_flat_map(|edges| {
         let at = prop_oneof![
@@ -109,7 +109,7 @@ fn token(lifetime: Option<Lifetime>) -> AccessToken {
 proptest! {
     #[test]
     fn the_edges_of_every_life_are_in_order(requested in instants(), life in lives(), jitter in jitters()) {
-        let Lifetime { soft, hard, deadline } = Lifetime::new(requested, life, jitter);
+        let Lifetime { soft, hard, deadline } = Windows::default().of(requested, life, jitter);
         prop_assert!(requested < deadline);
         prop_assert!(requested <= soft && soft <= hard && hard <= deadline);
         if life >= SHORTEST_WITH_WINDOWS {
@@ -121,7 +121,7 @@ proptest! {
     fn the_deadline_is_the_request_and_the_life_to_the_nanosecond(
         requested in instants(), life in lives(), jitter in jitters(),
     ) {
-        let edges = Lifetime::new(requested, life, jitter);
+        let edges = Windows::default().of(requested, life, jitter);
         prop_assert_eq!(edges.deadline - requested, life.min(10 * YEAR));
     }
 
@@ -129,7 +129,7 @@ proptest! {
     fn the_windows_are_shares_of_the_life_up_to_their_caps(
         requested in instants(), life in lives(), jitter in jitters(),
     ) {
-        let edges = Lifetime::new(requested, life, jitter);
+        let edges = Windows::default().of(requested, life, jitter);
         prop_assert_eq!(edges.deadline - edges.hard, (life / 10).min(30 * SECOND));
         let soft = edges.deadline - edges.soft;
         let widest = (life / 2).min(HOUR);
@@ -142,11 +142,11 @@ proptest! {
     fn jitter_moves_the_soft_edge_later_and_no_other(
         requested in instants(), life in lives(), one in jitters(), other in jitters(),
     ) {
-        let less = Lifetime::new(requested, life, one.min(other));
-        let more = Lifetime::new(requested, life, one.max(other));
+        let less = Windows::default().of(requested, life, one.min(other));
+        let more = Windows::default().of(requested, life, one.max(other));
         prop_assert!(less.soft <= more.soft);
         prop_assert_eq!((less.hard, less.deadline), (more.hard, more.deadline));
-        let none = Lifetime::new(requested, life, 0.0);
+        let none = Windows::default().of(requested, life, 0.0);
         prop_assert_eq!(none.deadline - none.soft, (life / 2).min(HOUR));
     }
 

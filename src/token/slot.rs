@@ -17,7 +17,7 @@ use super::access_token::Presented;
 use super::alarm::Alarm;
 use super::flight::{self, Answer, Boarding, Ticket, Wait};
 use super::ledger::{Delivery, FAR, Landing, Ledger, Step};
-use super::lifetime::{self, Lifetime};
+use super::lifetime::{self, Windows};
 use super::patience::Patience;
 use super::status::TokenStatus;
 use crate::credentials::ClientCredentials;
@@ -37,6 +37,7 @@ pub(crate) struct SlotConfig {
     pub(crate) parameters: Arc<[(String, String)]>,
     /// How long a caller waits for a token.
     pub(crate) wait_limit: Duration,
+    pub(crate) windows: Windows,
     /// How long any token is used.
     pub(crate) max_age: Option<Duration>,
 }
@@ -275,7 +276,7 @@ impl Slot {
         let delivery = result.map(|response| {
             let requested = response.requested_at().unwrap_or(launched);
             let life = lifetime::life(response.expires_in(), self.config.max_age);
-            let lifetime = life.map(|life| Lifetime::new(requested, life, random()));
+            let lifetime = life.map(|life| self.config.windows.of(requested, life, random()));
             Delivery { response, lifetime }
         });
         self.landed(self.ledger.land(Instant::now(), delivery, random()))

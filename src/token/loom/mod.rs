@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use super::access_token::AccessToken;
 use super::flight::{Answer, Ticket};
 use super::ledger::{Delivery, Landing, Ledger, Step};
-use super::lifetime::Lifetime;
+use super::lifetime::Windows;
 use crate::error::{TokenError, TokenErrorKind};
 use crate::grant::TokenResponse;
 use crate::sync::AtomicU64;
@@ -88,7 +88,7 @@ impl World {
         loop {
             let delivery = serve().map(|token| Delivery {
                 response: TokenResponse::new(token).unwrap(),
-                lifetime: Some(Lifetime::new(self.now, LIFE, 0.0)),
+                lifetime: Some(Windows::default().of(self.now, LIFE, 0.0)),
             });
             match self.ledger.land(self.now, delivery, 0.5) {
                 Landing::Done(_) => return true,

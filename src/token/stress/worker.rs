@@ -18,7 +18,7 @@ use super::{DAY, LEDGERS, SCHEME, World};
 use crate::error::{TokenError, TokenErrorKind};
 use crate::token::flight::{Answer, Boarding, Ticket};
 use crate::token::ledger::{Landing, Step};
-use crate::token::lifetime::Lifetime;
+use crate::token::lifetime::Windows;
 
 /// One thread.
 pub(super) struct Worker<'a> {
@@ -107,8 +107,9 @@ impl<'a> Worker<'a> {
                 } else {
                     issued.fetch_add(1, Ordering::SeqCst) + 1
                 };
-                let life =
-                    self.life().map(|life| Lifetime::new(launched, life, self.random.random()));
+                let life = self
+                    .life()
+                    .map(|life| Windows::default().of(launched, life, self.random.random()));
                 Brought::Token { name, life, narrow: what == 3 && self.random.random() }
             }
         };
@@ -293,7 +294,7 @@ impl Worker<'_> {
     fn land_well(&mut self, ledger: usize) {
         let well = |worker: &mut Self, ledger: usize, launched| {
             let name = worker.world.ledgers[ledger].issued.fetch_add(1, Ordering::SeqCst) + 1;
-            let life = Some(Lifetime::new(launched, 2 * DAY, 0.0));
+            let life = Some(Windows::default().of(launched, 2 * DAY, 0.0));
             Call::Land(Brought::Token { name, life, narrow: false }, 0.0)
         };
         // Twice: the first may have been outdated.
