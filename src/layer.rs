@@ -117,7 +117,8 @@ impl PartnerAuthLayer {
     ///
     /// # Errors
     ///
-    /// When the pair is unusable, as [`Builder::build`] says it; the old one stays then.
+    /// When the pair is unusable, as [`Builder::build`] says it, for which an environment variable or a
+    /// file is read here and now; the old one stays then.
     ///
     /// [`Builder::build`]: crate::Builder::build
     pub fn set_credentials(&self, credentials: ClientCredentials) -> Result<(), BuildError> {

@@ -23,9 +23,10 @@ mod token;
 pub use body::{ReplayBody, Superseded};
 pub use builder::Builder;
 pub use challenge::Verdict;
-pub use credentials::{ClientAuthentication, ClientCredentials};
+pub use credentials::{ClientAuthentication, ClientCredentials, Secret, SecretValue};
 pub use error::{
-    BuildError, Error, Problem, ProblemKind, RouteError, RouteErrorKind, TokenError, TokenErrorKind,
+    BuildError, Error, Problem, ProblemKind, RouteError, RouteErrorKind, SecretError,
+    SecretErrorKind, TokenError, TokenErrorKind,
 };
 pub use grant::{ClientCredentialsGrant, TokenRequest, TokenResponse};
 pub use layer::PartnerAuthLayer;

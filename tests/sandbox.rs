@@ -71,18 +71,18 @@ impl Partner {
             .unwrap()
     }
 
-    fn grant_form(&self, scope: &str) -> String {
+    async fn grant_form(&self, scope: &str) -> String {
         let credentials = self.sandbox.credentials();
         form_urlencoded::Serializer::new(String::new())
             .append_pair("client_id", credentials.client_id())
-            .append_pair("client_secret", credentials.client_secret())
+            .append_pair("client_secret", &credentials.client_secret().await.unwrap())
             .append_pair("grant_type", "client_credentials")
             .append_pair("scope", scope)
             .finish()
     }
 
     async fn try_grant(&self, scope: &str) -> Answered {
-        let form = self.grant_form(scope);
+        let form = self.grant_form(scope).await;
         self.send(self.post_form("/oauth/token", form)).await.unwrap()
     }
 
@@ -175,7 +175,7 @@ async fn a_token_is_issued_as_the_partner_issues_it() {
 async fn token_errors_are_doorkeepers() {
     let partner = Partner::start().await;
     let credentials = partner.sandbox.credentials();
-    let (id, secret) = (credentials.client_id(), credentials.client_secret());
+    let (id, secret) = (credentials.client_id(), &*credentials.client_secret().await.unwrap());
     let grant = ("grant_type", "client_credentials");
     let good = ("scope", "refer_merchant");
     for (parameters, status, error) in [
@@ -209,7 +209,7 @@ async fn a_body_that_is_no_form_has_no_parameters() {
     let partner = Partner::start().await;
     let url = partner.sandbox.environment().token_url().to_owned();
     for (content_type, body) in [
-        ("application/json", Bytes::from(partner.grant_form("refer_merchant"))),
+        ("application/json", Bytes::from(partner.grant_form("refer_merchant").await)),
         ("application/x-www-form-urlencoded", Bytes::from_static(b"%ff%&=&&\xff=\x00")),
     ] {
         let request =
@@ -286,7 +286,7 @@ async fn tokens_are_revoked_by_scope_by_their_client_and_all_at_once() {
     assert_eq!(partner.sandbox.revoke_all(), 1, "the other one");
 
     let token = partner.token("refer_merchant").await;
-    let form = format!("{}&token={token}", partner.grant_form(""));
+    let form = format!("{}&token={token}", partner.grant_form("").await);
     let revoked = partner.send(partner.post_form("/oauth/revoke", form)).await.unwrap();
     assert_eq!((revoked.status.as_u16(), &*revoked.body), (200, &b"{}"[..]));
     assert_eq!(partner.get(&token).await.status, 401);
@@ -621,10 +621,8 @@ async fn scripted_answers_are_taken_one_per_request() {
 #[tokio::test]
 async fn answers_can_break_off_or_never_come() {
     for partner in [Partner::start().await, Partner::start_http2().await] {
-        let request = || {
-            let form = partner.grant_form("refer_merchant");
-            partner.client.request(partner.post_form("/oauth/token", form))
-        };
+        let form = partner.grant_form("refer_merchant").await;
+        let request = || partner.client.request(partner.post_form("/oauth/token", form.clone()));
         partner.sandbox.script_token([
             Answer::reset(),
             Answer::truncated(r#"{"access_"#, 100),

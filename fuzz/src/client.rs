@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt::{Debug, Write as _};
 use std::future::{Ready, ready};
-use std::sync::LazyLock;
 use std::sync::mpsc;
+use std::sync::{Arc, LazyLock, Mutex};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
@@ -33,9 +33,10 @@ pub fn credentials() -> ClientCredentials {
 /// and how many bytes of the body it took.
 pub fn ask(answer: &Answer) -> (Result<TokenResponse, TokenError>, usize) {
     let (response, taken) = answer.response();
-    let mut response = Some(response);
+    let response = Arc::new(Mutex::new(Some(response)));
     let client = service_fn(move |_: Request<Full<Bytes>>| {
-        ready(Ok::<_, Infallible>(response.take().expect("one call is one request")))
+        let response = response.lock().expect("no panic").take();
+        ready(Ok::<_, Infallible>(response.expect("one call is one request")))
     });
     let result = now(ClientCredentialsGrant::new(client).call(token_request()));
     (result, taken.bytes())

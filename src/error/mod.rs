@@ -2,6 +2,7 @@
 //! cannot be authorised.
 
 mod build;
+mod secret;
 mod token;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use http::{Method, Uri};
 use tower::BoxError;
 
 pub use build::{BuildError, Problem, ProblemKind};
+pub use secret::{SecretError, SecretErrorKind};
 pub use token::{TokenError, TokenErrorKind};
 
 /// Why a call through [`PartnerAuth`](crate::PartnerAuth) failed. `E` is the inner service's error.

@@ -71,6 +71,9 @@ pub enum TokenErrorKind {
     NoRuntime,
     /// A token source of the user's own failed: see `source()`.
     Source,
+    /// The client secret could not be read, or the authenticator failed: `source()` is a
+    /// [`SecretError`](crate::SecretError). No token request was sent.
+    Secret,
 }
 
 /// The error codes that may be repeated to a human. A code is chosen by the server, which could put
@@ -291,6 +294,7 @@ impl fmt::Display for TokenError {
             Kind::Aborted => "the fetch was ended before its answer came; the next call starts another",
             Kind::NoRuntime => "there is no Tokio runtime here; call the service from within one",
             Kind::Source => "the token source failed",
+            Kind::Secret => "the client secret could not be read; its source says why",
             Kind::ErrorResponse | Kind::Status => unreachable!("written above"),
         })?;
         match status {

@@ -9,6 +9,7 @@ use http::StatusCode;
 use http::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use zeroize::Zeroizing;
 
 use super::response::TokenResponse;
 use crate::error::{TokenError, TokenErrorKind};
@@ -73,11 +74,12 @@ pub(crate) fn decode(
     if !token_type.is_some_and(|kind| kind.eq_ignore_ascii_case("bearer")) {
         return fail(TokenErrorKind::TokenType);
     }
-    let Some(access_token) = string(access_token) else {
+    let Some(mut access_token) = string(access_token) else {
         return fail(TokenErrorKind::Malformed);
     };
-    let mut response =
-        TokenResponse::new(access_token).map_err(|error| error.with_status(status))?;
+    // Taken, not copied.
+    let mut response = TokenResponse::new(std::mem::take(&mut *access_token))
+        .map_err(|error| error.with_status(status))?;
     if let Some(raw) = answer.expires_in {
         let Some(life) = seconds(raw.get()) else {
             return fail(TokenErrorKind::InvalidLifetime);
@@ -98,14 +100,15 @@ pub(crate) fn decode(
     Ok(response)
 }
 
-fn string(json: &RawValue) -> Option<String> {
+/// Wiped: which member a server puts a token into is the server's choice.
+fn string(json: &RawValue) -> Option<Zeroizing<String>> {
     serde_json::from_str(json.get()).ok()
 }
 
 /// A JSON value that means a number of seconds from zero up: an integer of any length, a float, or
 /// either as a string. Beyond what a duration holds, the longest one.
 fn seconds(json: &str) -> Option<Duration> {
-    let text: String;
+    let text: Zeroizing<String>;
     let number = if json.starts_with('"') {
         text = serde_json::from_str(json).ok()?;
         text.trim()

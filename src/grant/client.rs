@@ -1,16 +1,17 @@
 //! The grant as a service over any HTTP client.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::{Request, Response};
 use http_body::Body;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full};
 use tokio::time::Instant;
-use tower::BoxError;
+use tower::{BoxError, ServiceExt};
 use tower_service::Service;
+use zeroize::Zeroizing;
 
 use super::answer::{self, MAX_ANSWER};
 use super::form;
@@ -21,7 +22,9 @@ use crate::error::{TokenError, TokenErrorKind};
 /// The client-credentials grant (RFC 6749 §4.4) over an HTTP client: a `Service` from
 /// [`TokenRequest`] to [`TokenResponse`].
 ///
-/// One call is one HTTP request. Timeouts and retries are layers around it; the builder adds its own
+/// One call is one HTTP request, or one for each secret, if the client has
+/// [more than one](crate::ClientCredentials::or_secret) and the endpoint refuses the first. The secret
+/// is read first, and the HTTP client made ready after: nothing is held meanwhile. Timeouts and retries are layers around it; the builder adds its own
 /// ([`Builder::http_client`](crate::Builder::http_client)), or build a stack to taste and hand it to
 /// [`Builder::token_source`](crate::Builder::token_source).
 ///
@@ -40,10 +43,10 @@ impl<C> ClientCredentialsGrant<C> {
 
 impl<C, B> Service<TokenRequest> for ClientCredentialsGrant<C>
 where
-    C: Service<Request<Full<Bytes>>, Response = Response<B>>,
+    C: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
     C::Error: Into<BoxError>,
-    C::Future: Send + 'static,
-    B: Body + Send + 'static,
+    C::Future: Send,
+    B: Body + Send,
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
@@ -52,31 +55,106 @@ where
     // Boxed: this is once in a token's life, never on the way of a request.
     type Future = Pin<Box<dyn Future<Output = Result<TokenResponse, TokenError>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TokenError>> {
-        self.client.poll_ready(cx).map_err(transport)
+    // Always: what the client readies, a connection perhaps, would be held while the secret is read,
+    // which may take its time. It is made ready in the call, when all is there.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TokenError>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: TokenRequest) -> Self::Future {
-        // Before the request is sent: the server's clock for the token starts later than ours.
-        let requested_at = Instant::now();
-        let answer = self.client.call(form::encode(&request));
-        Box::pin(async move {
-            let (head, body) = answer.await.map_err(transport)?.into_parts();
-            if head.status.is_redirection() {
-                // Whatever its body is: it need not be read.
-                return answer::decode(head.status, &head.headers, b"");
-            }
-            let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|error| {
-                if error.is::<LengthLimitError>() {
-                    TokenError::new(TokenErrorKind::TooLarge).with_status(head.status)
-                } else {
-                    transport(error).with_status(head.status)
-                }
-            })?;
-            let response = answer::decode(head.status, &head.headers, &body.to_bytes())?;
-            Ok(response.with_requested_at(requested_at))
-        })
+        let client = self.client.clone();
+        Box::pin(async move { fetch(client, &request).await })
     }
+}
+
+/// Asks with the client's secrets, one after the other, until one is not refused.
+async fn fetch<C, B>(mut client: C, request: &TokenRequest) -> Result<TokenResponse, TokenError>
+where
+    C: Service<Request<Full<Bytes>>, Response = Response<B>>,
+    C::Error: Into<BoxError>,
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    let secrets = request.credentials().secrets();
+    let (mut refused, mut unreadable) = (None, None);
+    for (number, secret) in secrets.in_order() {
+        let secret = match secret.read().await {
+            Ok(secret) => secret,
+            Err(error) => {
+                unreadable = unreadable.or(Some(error));
+                continue;
+            }
+        };
+        match send(&mut client, form::encode(request, &secret)).await {
+            Ok(response) => {
+                secrets.worked(number);
+                return Ok(response);
+            }
+            // A server that asks to be left alone is left alone.
+            Err(error)
+                if error.code() == Some("invalid_client") && error.retry_after().is_none() =>
+            {
+                refused = Some(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(match (refused, unreadable) {
+        (Some(refused), Some(unreadable)) => refused.with_source(unreadable),
+        (Some(refused), None) => refused,
+        (None, unreadable) => {
+            let unreadable = unreadable.expect("each secret was read, or was not");
+            TokenError::new(TokenErrorKind::Secret).with_source(unreadable)
+        }
+    })
+}
+
+/// One token request.
+async fn send<C, B>(
+    client: &mut C,
+    message: Request<Full<Bytes>>,
+) -> Result<TokenResponse, TokenError>
+where
+    C: Service<Request<Full<Bytes>>, Response = Response<B>>,
+    C::Error: Into<BoxError>,
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    client.ready().await.map_err(transport)?;
+    // Before the request is sent: the server's clock for the token starts later than ours.
+    let requested_at = Instant::now();
+    let (head, body) = client.call(message).await.map_err(transport)?.into_parts();
+    if head.status.is_redirection() {
+        // Whatever its body is: it need not be read.
+        return answer::decode(head.status, &head.headers, b"");
+    }
+    let body = read(body).await.map_err(|error| error.with_status(head.status))?;
+    let response = answer::decode(head.status, &head.headers, &body)?;
+    Ok(response.with_requested_at(requested_at))
+}
+
+/// The whole body, which may hold a token: in a buffer that is wiped, and that never grows, for each
+/// growth would leave a copy behind.
+async fn read<B>(body: B) -> Result<Zeroizing<Vec<u8>>, TokenError>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    let mut body = pin!(body);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_ANSWER));
+    while let Some(frame) = body.frame().await {
+        let Ok(mut data) = frame.map_err(transport)?.into_data() else { continue };
+        if data.remaining() > MAX_ANSWER - bytes.len() {
+            return Err(TokenError::new(TokenErrorKind::TooLarge));
+        }
+        while data.has_remaining() {
+            let chunk = data.chunk();
+            bytes.extend_from_slice(chunk);
+            let length = chunk.len();
+            data.advance(length);
+        }
+    }
+    Ok(bytes)
 }
 
 fn transport(error: impl Into<BoxError>) -> TokenError {

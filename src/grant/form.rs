@@ -14,16 +14,16 @@ use crate::credentials::ClientAuthentication;
 /// The parameters that the grant sets itself: RFC 6749 §3.2 forbids to send one twice.
 pub(crate) const OWN_PARAMETERS: [&str; 4] = ["grant_type", "client_id", "client_secret", "scope"];
 
-/// The request of RFC 6749 §4.4.2.
-pub(super) fn encode(request: &TokenRequest) -> Request<Full<Bytes>> {
-    let mut message = Request::new(Full::new(wiped(form(request))));
+/// The request of RFC 6749 §4.4.2, with this one of the client's secrets.
+pub(super) fn encode(request: &TokenRequest, secret: &str) -> Request<Full<Bytes>> {
+    let mut message = Request::new(Full::new(wiped(form(request, secret))));
     *message.method_mut() = Method::POST;
     *message.uri_mut() = request.endpoint().clone();
     let headers = message.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     let credentials = request.credentials();
-    let (id, secret) = (credentials.client_id(), credentials.client_secret());
+    let id = credentials.client_id();
     match credentials.authentication() {
         ClientAuthentication::Body => {}
         ClientAuthentication::Basic => {
@@ -39,14 +39,14 @@ pub(super) fn encode(request: &TokenRequest) -> Request<Full<Bytes>> {
 // What holds the secret is written into strings that do not grow: each growth would leave it behind
 // in memory that nobody wipes.
 
-fn form(request: &TokenRequest) -> String {
+fn form(request: &TokenRequest, secret: &str) -> String {
     let [grant_type, client_id, client_secret, scope] = OWN_PARAMETERS;
     let credentials = request.credentials();
     let mut pairs = vec![(grant_type, "client_credentials")];
     // RFC 6749 §2.3: not in two ways at once.
     if credentials.authentication() == ClientAuthentication::Body {
         pairs.push((client_id, credentials.client_id()));
-        pairs.push((client_secret, credentials.client_secret()));
+        pairs.push((client_secret, secret));
     }
     // RFC 6749 §3.2: a parameter without a value is an omitted one.
     if !request.scope().is_none() {
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn the_form_never_grows_and_so_leaves_no_secret_behind() {
         let secret = "&=%+ \u{7e}\"'".repeat(40);
-        let form = form(&request(ClientCredentials::new("id %&", secret)));
+        let form = form(&request(ClientCredentials::new("id %&", &secret)), &secret);
         let all: usize = form_urlencoded::parse(form.as_bytes())
             .map(|(name, value)| 3 * (name.len() + value.len()) + 2)
             .sum();
@@ -142,15 +142,15 @@ mod tests {
         ] {
             let pair = ClientCredentials::new(id, secret).with_authentication(authentication);
             let request = request(pair);
-            let message = encode(&request);
+            let message = encode(&request, secret);
             let value = &message.headers()[AUTHORIZATION];
             assert_eq!(value, header);
             assert!(value.is_sensitive());
-            let form = form(&request);
+            let form = form(&request, secret);
             assert!(!form.contains("client_id") && !form.contains("client_secret"), "{form}");
         }
         assert!(
-            !encode(&request(ClientCredentials::new("id", "s")))
+            !encode(&request(ClientCredentials::new("id", "s")), "s")
                 .headers()
                 .contains_key(AUTHORIZATION)
         );

@@ -9,7 +9,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use tower::timeout::error::Elapsed;
 use tower::util::BoxCloneService;
-use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
+use tower::{BoxError, ServiceBuilder, ServiceExt};
 use tower_service::Service;
 
 use super::client::ClientCredentialsGrant;
@@ -35,22 +35,17 @@ pub(crate) struct Timeouts {
     pub(crate) retries: usize,
 }
 
-/// The grant over `client`, with timeouts and retries.
+/// The grant over `client`, with timeouts and retries. The grant is always ready, so the timeouts,
+/// which count from the call on, are of the client's readiness too.
 pub(crate) fn default_source(client: HttpClient, timeouts: Timeouts) -> TokenSource {
-    let attempt = ServiceBuilder::new()
-        .map_err(token_error)
-        .timeout(timeouts.attempt)
-        .service(ClientCredentialsGrant::new(client));
-    let retrying =
-        ServiceBuilder::new().retry(RetryTransient::new(timeouts.retries)).service(attempt);
-    // A client may connect before it is ready, and never be: Tower's timeout counts from the call on,
-    // so getting ready is made a part of it.
-    let ready_or_not = service_fn(move |request| retrying.clone().oneshot(request));
     ServiceBuilder::new()
         .boxed_clone()
         .map_err(token_error)
         .timeout(timeouts.total)
-        .service(ready_or_not)
+        .retry(RetryTransient::new(timeouts.retries))
+        .map_err(token_error)
+        .timeout(timeouts.attempt)
+        .service(ClientCredentialsGrant::new(client))
 }
 
 pub(crate) fn boxed_source<S>(source: S) -> TokenSource

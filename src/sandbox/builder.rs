@@ -47,6 +47,7 @@ pub struct SandboxBuilder {
 
 impl SandboxBuilder {
     /// A client of the token endpoint, and the scopes it may ask for. Can be called more than once.
+    /// Its secrets are read when the server starts; any of them is good.
     /// Default: one client with an invented id and secret, which may ask for every scope that an
     /// endpoint knows.
     pub fn client<T>(mut self, credentials: ClientCredentials, scope: T) -> Self
@@ -82,7 +83,7 @@ impl SandboxBuilder {
     ///
     /// Outside a Tokio runtime.
     pub async fn start(self) -> io::Result<Sandbox> {
-        let clients = clients(self.clients)?;
+        let (credentials, clients) = clients(self.clients).await?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await?;
         let address = listener.local_addr()?.to_string();
         let origin = format!("http://{address}");
@@ -91,8 +92,6 @@ impl SandboxBuilder {
         let partners = USE_CASES.iter().map(Endpoint::of_use_case);
         partners.chain(self.endpoints).try_for_each(|endpoint| api.add(endpoint))?;
 
-        // There is always one.
-        let credentials = clients[0].credentials.clone();
         let authority = Authority {
             clients,
             offered: api.scopes(),
@@ -106,22 +105,34 @@ impl SandboxBuilder {
     }
 }
 
-/// At least one client.
-fn clients(
-    configured: Vec<(ClientCredentials, Result<Scope, InvalidScope>)>,
-) -> io::Result<Vec<Client>> {
-    if configured.is_empty() {
+/// At least one client, and the credentials of the first.
+async fn clients(
+    mut configured: Vec<(ClientCredentials, Result<Scope, InvalidScope>)>,
+) -> io::Result<(ClientCredentials, Vec<Client>)> {
+    let invented = configured.is_empty();
+    if invented {
         let credentials = ClientCredentials::new(random_hex(), random_hex());
-        return Ok(vec![Client { credentials, allowed: None }]);
+        configured.push((credentials, Ok(Scope::none())));
     }
-    let client = |(credentials, allowed): (ClientCredentials, Result<Scope, InvalidScope>)| {
-        let allowed = allowed.map_err(|fault| {
-            let message = format!("client {:?}: {fault}", credentials.client_id());
-            io::Error::new(io::ErrorKind::InvalidInput, message)
-        })?;
-        Ok(Client { credentials, allowed: Some(allowed) })
-    };
-    configured.into_iter().map(client).collect()
+    let first = configured[0].0.clone();
+    let mut clients = Vec::new();
+    for (credentials, allowed) in configured {
+        let id = credentials.client_id().to_owned();
+        let bad = |fault: String| {
+            io::Error::new(io::ErrorKind::InvalidInput, format!("client {id:?}: {fault}"))
+        };
+        let allowed = allowed.map_err(|fault| bad(fault.to_string()))?;
+        let mut secrets = Vec::new();
+        for (_, secret) in credentials.secrets().in_order() {
+            secrets.extend(secret.read().await.ok());
+        }
+        if secrets.is_empty() {
+            let fault = credentials.client_secret().await.expect_err("none can be read");
+            return Err(bad(fault.to_string()));
+        }
+        clients.push(Client { id, secrets, allowed: (!invented).then_some(allowed) });
+    }
+    Ok((first, clients))
 }
 
 impl fmt::Debug for SandboxBuilder {

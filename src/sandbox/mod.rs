@@ -26,7 +26,7 @@
 //! let form = format!(
 //!     "grant_type=client_credentials&client_id={}&client_secret={}&scope=refer_merchant",
 //!     credentials.client_id(),
-//!     credentials.client_secret(),
+//!     &*credentials.client_secret().await?,
 //! );
 //! let ask = Request::post(sandbox.environment().token_url())
 //!     .header("content-type", "application/x-www-form-urlencoded")

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::client_auth;
 use super::script::{Answer, Script};
 use super::tokens::{Grant, Ledger};
-use crate::credentials::ClientCredentials;
+use crate::credentials::SecretValue;
 use crate::scope::Scope;
 
 const DEFAULT_LIFE: Duration = Duration::from_secs(7200);
@@ -42,7 +42,9 @@ pub(super) struct Authority {
 }
 
 pub(super) struct Client {
-    pub(super) credentials: ClientCredentials,
+    pub(super) id: String,
+    /// Any of them is good.
+    pub(super) secrets: Vec<SecretValue>,
     /// `None`: every scope that is offered.
     pub(super) allowed: Option<Scope>,
 }
@@ -88,7 +90,7 @@ impl Authority {
             Some(_) => return Err(OAuthError::UnsupportedGrantType),
         }
         let client = self.authenticate(headers, form).ok_or(OAuthError::InvalidClient)?;
-        let client_id = client.credentials.client_id().to_owned();
+        let client_id = client.id.clone();
         let scope = self.permitted_scope(client, form)?;
 
         let TokenPolicy { life, reuse, revoke_previous, .. } = self.policy;
@@ -109,7 +111,7 @@ impl Authority {
         };
         let token = form.get("token").unwrap_or_default();
         match self.ledger.owner(token) {
-            Some(owner) if owner != client.credentials.client_id() => return revocation_refused(),
+            Some(owner) if owner != client.id => return revocation_refused(),
             _ => self.ledger.revoke_token(token),
         }
         Answer::json(200, "{}")
@@ -119,9 +121,9 @@ impl Authority {
         let (id, secret) = client_auth::basic(headers).or_else(|| {
             Some((form.get("client_id")?.to_owned(), form.get("client_secret")?.to_owned()))
         })?;
-        self.clients.iter().find(|client| {
-            client.credentials.client_id() == id && client.credentials.client_secret() == secret
-        })
+        self.clients
+            .iter()
+            .find(|client| client.id == id && client.secrets.iter().any(|good| **good == *secret))
     }
 
     // All or nothing: Doorkeeper grants no part of what was asked for.

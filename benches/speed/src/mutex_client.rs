@@ -28,11 +28,9 @@ struct Shared {
 impl MutexClient {
     /// For the scope of [`Partner::url`].
     pub(crate) fn new(partner: &Partner) -> Self {
-        let credentials = partner.credentials();
+        let (id, secret) = partner.id_and_secret();
         let form = format!(
-            "grant_type=client_credentials&client_id={}&client_secret={}&scope=refer_merchant",
-            credentials.client_id(),
-            credentials.client_secret(),
+            "grant_type=client_credentials&client_id={id}&client_secret={secret}&scope=refer_merchant"
         );
         let token_url = partner.sandbox.environment().token_url().to_owned();
         let (token, http) = (Mutex::default(), http_client(false));

@@ -10,7 +10,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::runtime::{Builder, Runtime};
 use tower_partner_auth::sandbox::Sandbox;
-use tower_partner_auth::{ClientCredentials, PartnerAuthLayer};
+use tower_partner_auth::PartnerAuthLayer;
 
 pub(crate) type HttpClient<B> = Client<HttpConnector, B>;
 
@@ -18,7 +18,7 @@ pub(crate) type HttpClient<B> = Client<HttpConnector, B>;
 pub(crate) struct Partner {
     pub(crate) sandbox: Sandbox,
     // Dropped last: it runs the sandbox.
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 impl Partner {
@@ -26,7 +26,7 @@ impl Partner {
         let runtime = server_runtime();
         let sandbox = runtime.block_on(Sandbox::start()).expect("a free port on loopback");
         sandbox.token_delay(token_delay);
-        Self { sandbox, _runtime: runtime }
+        Self { sandbox, runtime }
     }
 
     /// A layer for it, without tokens yet.
@@ -38,8 +38,11 @@ impl Partner {
             .expect("a good configuration")
     }
 
-    pub(crate) fn credentials(&self) -> ClientCredentials {
-        self.sandbox.credentials()
+    pub(crate) fn id_and_secret(&self) -> (String, String) {
+        let credentials = self.sandbox.credentials();
+        let secret = self.runtime.block_on(credentials.client_secret());
+        let secret = secret.expect("the sandbox invented it").to_string();
+        (credentials.client_id().to_owned(), secret)
     }
 
     /// Of a route of the partner's that is replayed.

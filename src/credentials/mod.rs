@@ -1,11 +1,19 @@
 //! The client's identity at the token endpoint.
 
+mod candidates;
+mod fault;
+mod file;
+mod secret;
+
 use std::fmt;
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
+use crate::error::{Problem, ProblemKind, SecretError, SecretErrorKind};
 
-use crate::error::{Problem, ProblemKind};
+pub use secret::{Secret, SecretValue};
+
+use candidates::Candidates;
+use fault::fault;
 
 /// A client id and its secret (RFC 6749 §2.3.1).
 ///
@@ -13,15 +21,18 @@ use crate::error::{Problem, ProblemKind};
 /// clone is dropped. Whether the pair can be used at all is checked when the layer is built.
 ///
 /// ```
-/// use tower_partner_auth::ClientCredentials;
+/// use tower_partner_auth::{ClientCredentials, Secret};
 ///
 /// let credentials = ClientCredentials::new("my-client", "s3cret");
 /// assert!(!format!("{credentials:?}").contains("s3cret"));
+///
+/// // Not in the program: read anew for each token request.
+/// let credentials = ClientCredentials::new("my-client", Secret::env("PARTNER_CLIENT_SECRET"));
 /// ```
 #[derive(Clone)]
 pub struct ClientCredentials {
     id: Arc<str>,
-    secret: Arc<Zeroizing<String>>,
+    secrets: Arc<Candidates>,
     authentication: ClientAuthentication,
 }
 
@@ -44,13 +55,41 @@ pub enum ClientAuthentication {
 }
 
 impl ClientCredentials {
-    /// Takes the pair as the authorization server issued it.
-    pub fn new(client_id: impl Into<String>, client_secret: impl Into<String>) -> Self {
+    /// Takes the pair as the authorization server issued it. The secret is a string, or a [`Secret`]
+    /// that says where it is to be read.
+    pub fn new(client_id: impl Into<String>, secret: impl Into<Secret>) -> Self {
         Self {
             id: client_id.into().into(),
-            secret: Arc::new(Zeroizing::new(client_secret.into())),
+            secrets: Arc::new(Candidates::new(secret.into())),
             authentication: ClientAuthentication::default(),
         }
+    }
+
+    /// Another secret of the same client, for a time in which the old one and the new one overlap.
+    ///
+    /// When the token endpoint answers `invalid_client`, or the one secret cannot be read, the other
+    /// is tried in the same token request's time, each at most once. Which one worked is remembered,
+    /// by all clones, so that the next fetch costs one request again. An `invalid_client` that comes
+    /// with a wish for rest (`Retry-After`) is not answered by another try.
+    ///
+    /// If none works, the error is the endpoint's `invalid_client`, with the
+    /// [`SecretError`] of one that could not be read as its `source()`; if none could be read, it
+    /// is that of the one tried first.
+    ///
+    /// A file may be missing as long as it is not the first secret: the new one may be still to
+    /// come.
+    ///
+    /// ```
+    /// use tower_partner_auth::{ClientCredentials, Secret};
+    ///
+    /// let credentials = ClientCredentials::new("my-client", Secret::env("PARTNER_SECRET"))
+    ///     .or_secret(Secret::file("/run/secrets/partner-next"));
+    /// # let _ = credentials;
+    /// ```
+    #[must_use]
+    pub fn or_secret(mut self, secret: impl Into<Secret>) -> Self {
+        self.secrets = Arc::new(self.secrets.and(secret.into()));
+        self
     }
 
     /// Shows the pair to the token endpoint in this way, instead of [`ClientAuthentication::Body`].
@@ -78,43 +117,53 @@ impl ClientCredentials {
         &self.id
     }
 
-    /// The client secret, for a token source of your own. Keep it out of logs and errors.
-    pub fn client_secret(&self) -> &str {
-        &self.secret
+    /// Reads the client secret, for a token source of your own: of more than
+    /// [one](Self::or_secret), the first that can be read, from the one that worked last on.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read or used; of more than one, what is wrong with the one tried first.
+    pub async fn client_secret(&self) -> Result<SecretValue, SecretError> {
+        let mut failure = None;
+        for (_, secret) in self.secrets.in_order() {
+            match secret.read().await {
+                Ok(value) => return Ok(value),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        Err(failure.expect("there is a secret"))
     }
 
-    /// What is wrong with the pair, one problem per fault, naming no part of the secret.
+    pub(crate) fn secrets(&self) -> &Candidates {
+        &self.secrets
+    }
+
+    /// What is wrong with the pair, one problem per fault, naming no part of the secret. It reads
+    /// variables and files.
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        let fields = [("client id", self.client_id()), ("client secret", self.client_secret())];
-        let problem = |(name, value)| {
-            let message = format!("the {name} {}", fault(value)?);
-            Some(Problem::new(ProblemKind::Credentials, message))
-        };
-        let mut problems: Vec<_> = fields.into_iter().filter_map(problem).collect();
+        let problem = |message: String| Problem::new(ProblemKind::Credentials, message);
+        let mut problems = Vec::new();
+        if let Some((_, clause)) = fault(self.id.as_bytes()) {
+            problems.push(problem(format!("the client id {clause}")));
+        }
+        problems.extend(self.secrets.faults().map(|error| problem(with_source(&error))));
         // RFC 7617 §2: the first colon ends the id.
         if self.authentication == ClientAuthentication::BasicUnencoded && self.id.contains(':') {
-            let message = "the client id has a ':', which would end it in HTTP Basic: use \
-                           ClientAuthentication::Basic, or Body";
-            problems.push(Problem::new(ProblemKind::Credentials, message));
+            problems.push(problem(
+                "the client id has a ':', which would end it in HTTP Basic: use \
+                 ClientAuthentication::Basic, or Body"
+                    .to_owned(),
+            ));
         }
         problems
     }
 }
 
-// VSCHAR of RFC 6749 appendix A.1 and A.2, by far the commonest slip being a file's last newline.
-fn fault(value: &str) -> Option<&'static str> {
-    if value.is_empty() {
-        Some("is empty: is its environment variable or file set?")
-    } else if value.trim() != value {
-        Some(
-            "begins or ends with white space: trim it (a file's trailing newline is the usual cause)",
-        )
-    } else if !value.bytes().all(|b| matches!(b, 0x20..=0x7e)) {
-        Some(
-            "has a character outside printable ASCII (RFC 6749 appendix A): copy it again from the partner's console",
-        )
-    } else {
-        None
+/// A problem has no source of its own.
+fn with_source(error: &SecretError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) if error.kind() == SecretErrorKind::Unreadable => format!("{error}: {source}"),
+        _ => error.to_string(),
     }
 }
 
@@ -122,7 +171,7 @@ impl fmt::Debug for ClientCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientCredentials")
             .field("client_id", &self.id)
-            .field("client_secret", &"[redacted]")
+            .field("client_secret", &self.secrets)
             .field("authentication", &self.authentication)
             .finish()
     }

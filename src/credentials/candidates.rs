@@ -1,0 +1,55 @@
+//! The secrets of one client, and which of them is good.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::secret::Secret;
+use crate::error::{SecretError, SecretErrorKind};
+
+/// At least one secret, and the number of the one that worked last.
+pub(crate) struct Candidates {
+    list: Vec<Secret>,
+    good: AtomicUsize,
+}
+
+impl Candidates {
+    pub(super) fn new(secret: Secret) -> Self {
+        Self { list: vec![secret], good: AtomicUsize::new(0) }
+    }
+
+    /// With one more.
+    pub(super) fn and(&self, secret: Secret) -> Self {
+        let list = self.list.iter().cloned().chain([secret]).collect();
+        Self { list, good: AtomicUsize::new(self.good.load(Ordering::Relaxed)) }
+    }
+
+    /// Each once, with its number, from the one that worked last on.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = (usize, &Secret)> {
+        let good = self.good.load(Ordering::Relaxed);
+        let numbered = self.list.iter().enumerate();
+        numbered.cycle().skip(good).take(self.list.len())
+    }
+
+    /// The one with this number worked.
+    pub(crate) fn worked(&self, number: usize) {
+        self.good.store(number, Ordering::Relaxed);
+    }
+
+    /// Why they could not be used, were they needed now. Beside the first, a file may be still to
+    /// come.
+    pub(super) fn faults(&self) -> impl Iterator<Item = SecretError> {
+        self.list.iter().enumerate().filter_map(|(number, secret)| {
+            let error = secret.check().err()?;
+            (number == 0 || error.kind() != SecretErrorKind::NotFound).then_some(error)
+        })
+    }
+}
+
+impl fmt::Debug for Candidates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.list.as_slice() {
+            [one] => one.fmt(f),
+            all => all.fmt(f),
+        }
+    }
+}
