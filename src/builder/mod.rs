@@ -1,6 +1,7 @@
 //! The layer's configuration, and its validation: everything that is wrong with it is said by
 //! [`Builder::build`], all at once, before the first request.
 
+mod headers;
 mod rules;
 
 use std::fmt;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{Request, Response, Uri};
+use http::{HeaderValue, Request, Response, Uri};
 use http_body::Body;
 use http_body_util::Full;
 use tower::BoxError;
@@ -27,6 +28,7 @@ use crate::route::{Origin, Policy, Route, shown};
 use crate::service::{Auth, Guard, Shared, Slots};
 use crate::token::{SlotConfig, Windows};
 
+use headers::TokenHeaders;
 use rules::{Rules, Standing};
 
 const DEFAULT_REPLAY_LIMIT: usize = 64 * 1024;
@@ -56,6 +58,7 @@ pub struct Builder {
     token_url: Option<String>,
     routes: Vec<Route>,
     parameters: Vec<(String, String)>,
+    headers: TokenHeaders,
     strict: bool,
     source: Source,
     connect_timeout: Duration,
@@ -81,6 +84,7 @@ impl Builder {
             token_url: None,
             routes: Vec::new(),
             parameters: Vec::new(),
+            headers: TokenHeaders::default(),
             strict: false,
             source: Source::BuiltIn,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
@@ -132,6 +136,28 @@ impl Builder {
     /// Adds a parameter to every token request, such as `audience`, or `resource` (RFC 8707 §2).
     pub fn token_parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.parameters.push((name.into(), value.into()));
+        self
+    }
+
+    /// Adds a header to every token request, such as a gateway's key. The same name again adds
+    /// another field. The value is marked sensitive, and is in no `Debug` output.
+    ///
+    /// Not for the headers that the grant sets itself (`Accept`, `Authorization`, `Content-Type`),
+    /// nor for those by which messages are framed.
+    ///
+    /// ```
+    /// # use tower_partner_auth::{ClientCredentials, PartnerAuthLayer};
+    /// # let credentials = ClientCredentials::new("id", "secret");
+    /// let builder = PartnerAuthLayer::builder(credentials)
+    ///     .token_url("https://accounts.example.com/oauth/token")
+    ///     .token_header("x-api-key", "k3y");
+    /// # let _ = builder;
+    /// ```
+    pub fn token_header<V>(mut self, name: impl AsRef<str>, value: V) -> Self
+    where
+        V: TryInto<HeaderValue>,
+    {
+        self.headers.add(name.as_ref(), value.try_into().ok());
         self
     }
 
@@ -242,7 +268,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with the configuration: unusable credentials; a token URL that is
+    /// Everything that is wrong with the configuration: unusable credentials, be it that their
+    /// environment variable or file is missing; a token URL that is
     /// missing, malformed, or plain http beyond this machine; a route with a bad template, no
     /// origin, plain http, a bad scope, or in contradiction to another; a limit of zero; no HTTP
     /// client, where the feature `rustls` is off and none was given.
@@ -250,6 +277,7 @@ impl Builder {
         let mut problems = self.credentials.problems();
         let endpoint = self.endpoint().map_err(|problem| problems.push(problem)).ok();
         problems.extend(self.parameter_faults());
+        problems.extend(self.headers.faults());
         problems.extend(self.limit_faults());
 
         let mut rules = Rules::default();
@@ -272,6 +300,7 @@ impl Builder {
             endpoint,
             credentials: ArcSwap::from_pointee(self.credentials),
             parameters: self.parameters.into(),
+            headers: self.headers.into_map(),
             wait_limit: self.wait_limit,
             windows: self.windows,
             max_age: self.max_token_age,

@@ -1,9 +1,9 @@
 //! Routes, checked one by one and against each other.
 
 use http::HeaderValue;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
 
 use crate::error::{Problem, ProblemKind};
+use crate::grant::FRAMING_HEADERS;
 use crate::partner::Environment;
 use crate::route::{Conflict, Origin, Policy, Route, RouteTable, Template, shown};
 use crate::scope::Scope;
@@ -116,10 +116,7 @@ fn place(url: &str) -> Result<(Origin, Template), String> {
 }
 
 fn check_policy(policy: &Policy) -> Result<(), String> {
-    // Headers by which connections and messages are framed.
-    let framing: [HeaderName; 6] =
-        [CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE];
-    if framing.contains(&policy.header) {
+    if FRAMING_HEADERS.contains(&policy.header) {
         return Err(format!(
             "cannot carry its token in the header {:?}: use another",
             policy.header.as_str()

@@ -26,6 +26,8 @@ pub enum ProblemKind {
     TokenUrl,
     /// An extra parameter of the token request is one that the grant sets itself.
     TokenParameter,
+    /// An extra header of the token request is malformed, or one that the grant sets itself.
+    TokenHeader,
     /// A route's URL, template, header or scheme is bad.
     Route,
     /// A route's scope breaks the grammar.

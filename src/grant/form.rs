@@ -3,7 +3,10 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue,
+    TE, TRANSFER_ENCODING, UPGRADE,
+};
 use http::{Method, Request};
 use http_body_util::Full;
 use zeroize::Zeroizing;
@@ -14,11 +17,19 @@ use crate::credentials::ClientAuthentication;
 /// The parameters that the grant sets itself: RFC 6749 §3.2 forbids to send one twice.
 pub(crate) const OWN_PARAMETERS: [&str; 4] = ["grant_type", "client_id", "client_secret", "scope"];
 
+/// The headers that the grant sets itself.
+pub(crate) const OWN_HEADERS: [HeaderName; 3] = [ACCEPT, AUTHORIZATION, CONTENT_TYPE];
+
+/// The headers by which connections and messages are framed.
+pub(crate) const FRAMING_HEADERS: [HeaderName; 6] =
+    [CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE];
+
 /// The request of RFC 6749 §4.4.2, with this one of the client's secrets.
 pub(super) fn encode(request: &TokenRequest, secret: &str) -> Request<Full<Bytes>> {
     let mut message = Request::new(Full::new(wiped(form(request, secret))));
     *message.method_mut() = Method::POST;
     *message.uri_mut() = request.endpoint().clone();
+    *message.headers_mut() = request.headers().clone();
     let headers = message.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -97,6 +108,8 @@ impl AsRef<[u8]> for Wiped {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::credentials::ClientCredentials;
     use crate::scope::Scope;
@@ -108,6 +121,7 @@ mod tests {
             credentials,
             Scope::parse("a:b c/d").unwrap(),
             parameters.into(),
+            Arc::default(),
         )
     }
 

@@ -19,7 +19,7 @@ mod retry;
 mod stack;
 
 pub use client::ClientCredentialsGrant;
-pub(crate) use form::OWN_PARAMETERS;
+pub(crate) use form::{FRAMING_HEADERS, OWN_HEADERS, OWN_PARAMETERS};
 #[cfg(feature = "rustls")]
 pub(crate) use http_client::http_client;
 pub use request::TokenRequest;

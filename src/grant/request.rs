@@ -3,12 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::Uri;
+use http::{HeaderMap, HeaderName, Uri};
 
 use crate::credentials::ClientCredentials;
 use crate::scope::Scope;
 
-/// One effective token request: endpoint, client, scope set and extra parameters.
+/// One effective token request: endpoint, client, scope set, extra parameters and headers.
 ///
 /// Two requests that are equal in all of these may share a token; two that are not must not.
 #[derive(Clone)]
@@ -17,6 +17,7 @@ pub struct TokenRequest {
     credentials: ClientCredentials,
     scope: Scope,
     parameters: Arc<[(String, String)]>,
+    headers: Arc<HeaderMap>,
 }
 
 impl TokenRequest {
@@ -25,8 +26,9 @@ impl TokenRequest {
         credentials: ClientCredentials,
         scope: Scope,
         parameters: Arc<[(String, String)]>,
+        headers: Arc<HeaderMap>,
     ) -> Self {
-        Self { endpoint, credentials, scope, parameters }
+        Self { endpoint, credentials, scope, parameters, headers }
     }
 
     /// The token endpoint's URL.
@@ -48,17 +50,24 @@ impl TokenRequest {
     pub fn parameters(&self) -> &[(String, String)] {
         &self.parameters
     }
+
+    /// Extra headers. Their values are marked sensitive.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
 }
 
 impl fmt::Debug for TokenRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the endpoint's query nor the parameters' values: either may hold a key.
+        // Not the endpoint's query, nor the values of parameters and headers: any may hold a key.
         let names: Vec<_> = self.parameters.iter().map(|(name, _)| name).collect();
+        let headers: Vec<_> = self.headers.keys().map(HeaderName::as_str).collect();
         f.debug_struct("TokenRequest")
             .field("endpoint", &self.endpoint.path())
             .field("credentials", &self.credentials)
             .field("scope", &self.scope)
             .field("parameters", &names)
+            .field("headers", &headers)
             .finish()
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::Uri;
+use http::{HeaderMap, Uri};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tower::util::rng::{HasherRng, Rng};
@@ -35,6 +35,7 @@ pub(crate) struct SlotConfig {
     pub(crate) endpoint: Uri,
     pub(crate) credentials: ArcSwap<ClientCredentials>,
     pub(crate) parameters: Arc<[(String, String)]>,
+    pub(crate) headers: Arc<HeaderMap>,
     /// How long a caller waits for a token.
     pub(crate) wait_limit: Duration,
     pub(crate) windows: Windows,
@@ -263,6 +264,7 @@ impl Slot {
             ClientCredentials::clone(&config.credentials.load()),
             self.scope().clone(),
             Arc::clone(&config.parameters),
+            Arc::clone(&config.headers),
         );
         (source, request)
     }
