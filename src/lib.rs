@@ -4,6 +4,8 @@
 mod body;
 mod builder;
 mod challenge;
+#[cfg(feature = "config")]
+mod config;
 mod credentials;
 mod error;
 mod event;
@@ -23,6 +25,8 @@ mod token;
 pub use body::{ReplayBody, Superseded};
 pub use builder::Builder;
 pub use challenge::Verdict;
+#[cfg(feature = "config")]
+pub use config::Config;
 pub use credentials::{ClientAuthentication, ClientCredentials, Secret, SecretValue};
 pub use error::{
     BuildError, Error, Problem, ProblemKind, RouteError, RouteErrorKind, SecretError,

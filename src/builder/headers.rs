@@ -11,16 +11,17 @@ use crate::grant::{FRAMING_HEADERS, OWN_HEADERS};
 #[derive(Default)]
 pub(super) struct TokenHeaders {
     map: HeaderMap,
-    faults: Vec<String>,
+    /// The name as far as it can be shown, and what is wrong with it.
+    faults: Vec<(String, &'static str)>,
 }
 
 impl TokenHeaders {
     /// `value` is `None` if it cannot be sent.
     pub(super) fn add(&mut self, name: &str, value: Option<HeaderValue>) {
-        let mut fault = |clause: &str| {
+        let mut fault = |clause| {
             // No further than a name can go: behind it may be the value.
             let end = name.find(|c: char| !c.is_ascii_graphic() || c == ':').unwrap_or(name.len());
-            self.faults.push(format!("the token header {:?} {clause}", &name[..end]));
+            self.faults.push((name[..end].to_owned(), clause));
         };
         let Ok(header) = HeaderName::try_from(name) else {
             return fault("is not a header's name (RFC 9110 §5.1): correct it");
@@ -43,7 +44,10 @@ impl TokenHeaders {
     }
 
     pub(super) fn faults(&self) -> impl Iterator<Item = Problem> {
-        self.faults.iter().map(|message| Problem::new(ProblemKind::TokenHeader, message.as_str()))
+        self.faults.iter().map(|(name, clause)| {
+            let message = format!("the token header {name:?} {clause}");
+            Problem::new(ProblemKind::TokenHeader, message).at(format!("token_headers.{name}"))
+        })
     }
 
     pub(super) fn into_map(self) -> Arc<HeaderMap> {

@@ -5,6 +5,7 @@ mod headers;
 mod rules;
 
 use std::fmt;
+use std::mem;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -54,6 +55,10 @@ const DEFAULT_TOKEN_RETRIES: usize = 2;
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct Builder {
     credentials: ClientCredentials,
+    /// Whether problems name their places in a file.
+    from_file: bool,
+    /// What is wrong before anything is checked.
+    faults: Vec<Problem>,
     environment: Option<Environment>,
     token_url: Option<String>,
     routes: Vec<Route>,
@@ -80,6 +85,8 @@ impl Builder {
     pub(crate) fn new(credentials: ClientCredentials) -> Self {
         Self {
             credentials,
+            from_file: false,
+            faults: Vec::new(),
             environment: None,
             token_url: None,
             routes: Vec::new(),
@@ -99,6 +106,12 @@ impl Builder {
             keep_warm: false,
             replay_limit: DEFAULT_REPLAY_LIMIT,
         }
+    }
+
+    /// Begins a layer whose configuration is in a file, with what is wrong there already.
+    #[cfg(feature = "config")]
+    pub(crate) fn from_file(credentials: ClientCredentials, faults: Vec<Problem>) -> Self {
+        Self { from_file: true, faults, ..Self::new(credentials) }
     }
 
     /// The partner API's token URL and routes. A [`route`](Self::route) of your own with the same
@@ -274,7 +287,19 @@ impl Builder {
     /// origin, plain http, a bad scope, or in contradiction to another; a limit of zero; no HTTP
     /// client, where the feature `rustls` is off and none was given.
     pub fn build(self) -> Result<PartnerAuthLayer, BuildError> {
-        let mut problems = self.credentials.problems();
+        let from_file = self.from_file;
+        self.checked().map_err(|mut problems| {
+            if !from_file {
+                problems.iter_mut().for_each(Problem::forget_path);
+            }
+            BuildError::new(problems)
+        })
+    }
+
+    fn checked(mut self) -> Result<PartnerAuthLayer, Vec<Problem>> {
+        let mut problems = mem::take(&mut self.faults);
+        let credentials = self.credentials.problems();
+        problems.extend(credentials.into_iter().map(|problem| problem.at("client")));
         let endpoint = self.endpoint().map_err(|problem| problems.push(problem)).ok();
         problems.extend(self.parameter_faults());
         problems.extend(self.headers.faults());
@@ -290,7 +315,7 @@ impl Builder {
         }
         let source = self.source().map_err(|problem| problems.push(problem)).ok();
         let (Some(endpoint), Some(source), true) = (endpoint, source, problems.is_empty()) else {
-            return Err(BuildError::new(problems));
+            return Err(problems);
         };
 
         let schemes = rules.schemes();
@@ -321,8 +346,12 @@ impl Builder {
     }
 
     fn endpoint(&self) -> Result<Uri, Problem> {
-        let bad = |what: String| Problem::new(ProblemKind::TokenUrl, what);
         let preset = self.environment.as_ref().map(Environment::token_url);
+        let key = match (&self.token_url, preset) {
+            (None, Some(_)) => "environment",
+            _ => "token_url",
+        };
+        let bad = |what: String| Problem::new(ProblemKind::TokenUrl, what).at(key);
         let Some(url) = self.token_url.as_deref().or(preset) else {
             return Err(bad(
                 "there is no token URL: set token_url(\"https://…/oauth/token\") or an environment(…)".to_owned(),
@@ -348,6 +377,7 @@ impl Builder {
             let message =
                 format!("the token parameter {name:?} is set by the grant itself: remove it");
             Problem::new(ProblemKind::TokenParameter, message)
+                .at(format!("token_parameters.{name}"))
         })
         .collect()
     }
@@ -365,7 +395,7 @@ impl Builder {
             limits.into_iter().filter(|(_, limit)| limit.is_some_and(|limit| limit.is_zero()));
         zero.map(|(name, _)| {
             let message = format!("{name} is zero, which leaves no time for it: give it one");
-            Problem::new(ProblemKind::Limit, message)
+            Problem::new(ProblemKind::Limit, message).at(name)
         })
         .collect()
     }
@@ -390,11 +420,16 @@ impl Builder {
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not their values, which may be keys.
+        let parameters: Vec<_> = self.parameters.iter().map(|(name, _)| name).collect();
         f.debug_struct("Builder")
             .field("credentials", &self.credentials)
             .field("environment", &self.environment)
+            .field("token_url", &self.token_url.as_deref().map(shown))
+            .field("parameters", &parameters)
             .field("routes", &self.routes)
             .field("strict", &self.strict)
+            .field("connect_timeout", &self.connect_timeout)
             .field("timeouts", &self.timeouts)
             .field("wait_limit", &self.wait_limit)
             .field("windows", &self.windows)

@@ -1,6 +1,6 @@
 //! Routes, checked one by one and against each other.
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 use crate::error::{Problem, ProblemKind};
 use crate::grant::FRAMING_HEADERS;
@@ -41,7 +41,7 @@ impl Rules {
         for origin in environment.all_origins() {
             if let Err(clause) = place(origin) {
                 let message = format!("the environment's origin \"{}\" {clause}", shown(origin));
-                problems.push(Problem::new(ProblemKind::Route, message));
+                problems.push(Problem::new(ProblemKind::Route, message).at("environment"));
                 good = false;
             }
         }
@@ -51,17 +51,25 @@ impl Rules {
     }
 
     pub(super) fn add(&mut self, route: &Route, standing: Standing, problems: &mut Vec<Problem>) {
-        let mut fault = |kind, clause: &str| {
-            problems.push(Problem::new(kind, format!("the route \"{route}\" {clause}")));
+        let mut fault = |kind, key: &str, clause: &str| {
+            let problem = Problem::new(kind, format!("the route \"{route}\" {clause}"));
+            problems.push(match &route.path {
+                Some(path) => problem.at(format!("{path}{key}")),
+                None => problem,
+            });
         };
-        let place = place(&route.url).map_err(|clause| fault(ProblemKind::Route, &clause));
-        let policy =
-            check_policy(&route.policy).map_err(|clause| fault(ProblemKind::Route, &clause));
+        let place = place(&route.url).map_err(|clause| fault(ProblemKind::Route, ".url", &clause));
+        let header = check_header(&route.policy.header)
+            .map_err(|clause| fault(ProblemKind::Route, ".header", &clause));
+        let scheme = check_scheme(&route.policy.scheme)
+            .map_err(|clause| fault(ProblemKind::Route, ".scheme", &clause));
+        let bad_scope = |error| format!("has a bad scope: {error}");
         let scope = route
             .scope
             .as_ref()
-            .map_err(|error| fault(ProblemKind::Scope, &format!("has a bad scope: {error}")));
-        let (Ok((origin, template)), Ok(()), Ok(scope)) = (place, policy, scope) else {
+            .map_err(|error| fault(ProblemKind::Scope, ".scope", &bad_scope(error)));
+        let (Ok((origin, template)), Ok(()), Ok(()), Ok(scope)) = (place, header, scheme, scope)
+        else {
             return;
         };
         let index = self.list.len();
@@ -80,6 +88,7 @@ impl Rules {
                 if !same && !overridden {
                     fault(
                         ProblemKind::Conflict,
+                        "",
                         &format!(
                             "(scope {:?}) contradicts the route \"{}\" (scope {:?}): they match the same requests, remove one",
                             scope.as_str(),
@@ -115,14 +124,17 @@ fn place(url: &str) -> Result<(Origin, Template), String> {
     Ok((origin, template))
 }
 
-fn check_policy(policy: &Policy) -> Result<(), String> {
-    if FRAMING_HEADERS.contains(&policy.header) {
+fn check_header(header: &HeaderName) -> Result<(), String> {
+    if FRAMING_HEADERS.contains(header) {
         return Err(format!(
             "cannot carry its token in the header {:?}: use another",
-            policy.header.as_str()
+            header.as_str()
         ));
     }
-    let scheme = &policy.scheme;
+    Ok(())
+}
+
+fn check_scheme(scheme: &str) -> Result<(), String> {
     if scheme.trim() != scheme || HeaderValue::from_str(scheme).is_err() {
         return Err(format!(
             "has the bad scheme {scheme:?}: use a word like \"Bearer\", without spaces around it, or \"\" for none"

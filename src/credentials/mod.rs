@@ -40,6 +40,7 @@ pub struct ClientCredentials {
 ///
 /// A server that answers `invalid_client` to a pair that is right may want another of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "config", derive(serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum ClientAuthentication {
     /// `client_id` and `client_secret` in the body, beside the other parameters. The partner's API

@@ -13,6 +13,7 @@ pub struct BuildError {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Problem {
     kind: ProblemKind,
+    path: Option<String>,
     message: String,
 }
 
@@ -53,7 +54,23 @@ impl BuildError {
 
 impl Problem {
     pub(crate) fn new(kind: ProblemKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, path: None, message: message.into() }
+    }
+
+    /// Names the place in a configuration file.
+    pub(crate) fn at(mut self, path: impl Into<String>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+
+    pub(crate) fn forget_path(&mut self) {
+        self.path = None;
+    }
+
+    /// Where in the configuration file the fault is, such as `routes[2].url`. `None`, if the
+    /// builder was not made from one.
+    pub fn path(&self) -> Option<&str> {
+        self.path.as_deref()
     }
 
     /// What part of the configuration the fault is in.
@@ -64,13 +81,16 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(path) = &self.path {
+            write!(f, "{path}: ")?;
+        }
         f.write_str(&self.message)
     }
 }
 
 impl fmt::Debug for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.kind, self.message)
+        write!(f, "{:?}: {self}", self.kind)
     }
 }
 

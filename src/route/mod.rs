@@ -53,6 +53,8 @@ pub struct Route {
     pub(crate) url: String,
     pub(crate) scope: Result<Scope, InvalidScope>,
     pub(crate) policy: Policy,
+    /// Its place in a configuration file.
+    pub(crate) path: Option<String>,
 }
 
 /// What a route says beyond its match and its scope.
@@ -68,6 +70,7 @@ pub(crate) struct Policy {
 /// What the layer does when the API rejects the token of a request (a 401, unless the route has a
 /// classifier of its own).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "config", derive(serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum OnUnauthorized {
     /// Renew the token and send the request once more. A 401 from an authentication layer says that
@@ -109,7 +112,14 @@ impl Route {
     }
 
     fn with(method: Option<Method>, url: String, scope: Result<Scope, InvalidScope>) -> Self {
-        Self { method, url, scope, policy: Policy::default() }
+        Self { method, url, scope, policy: Policy::default(), path: None }
+    }
+
+    /// The route at `path` of a configuration file.
+    #[cfg(feature = "config")]
+    pub(crate) fn in_file(mut self, path: String) -> Self {
+        self.path = Some(path);
+        self
     }
 
     /// The header that carries the token. Default: `Authorization`.

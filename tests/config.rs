@@ -1,0 +1,435 @@
+//! The configuration as a file holds it: that each key does what the builder's method does, and that
+//! each mistake is told with its place.
+
+#![cfg(feature = "config")]
+
+#[allow(dead_code)]
+#[path = "common/scripted.rs"]
+mod scripted;
+
+use std::time::Duration;
+
+use http::{HeaderName, Method};
+use scripted::{TokenServer, grant};
+use serde::Deserialize;
+use tower_partner_auth::{
+    BuildError, Builder, ClientAuthentication, ClientCredentials, Config, Environment,
+    OnUnauthorized, PartnerAuthLayer, ProblemKind, Route, Secret,
+};
+
+const EXAMPLE: &str = include_str!("../examples/partner-auth.toml");
+
+/// Cargo sets it for every test.
+const VARIABLE: &str = "CARGO_PKG_NAME";
+
+const MINIMAL: &str = r#"
+    token_url = "https://accounts.example.com/oauth/token"
+    [client]
+    id = "id"
+    secret = "s3cret"
+"#;
+
+fn example() -> String {
+    EXAMPLE.replace("PARTNER_CLIENT_SECRET", VARIABLE)
+}
+
+fn config(toml: &str) -> Config {
+    toml::from_str(toml).unwrap_or_else(|error| panic!("{error}\n{toml}"))
+}
+
+fn shown(config: Config) -> String {
+    format!("{:#?}", config.into_builder())
+}
+
+fn second(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// What `examples/partner-auth.toml` says, in code.
+fn example_in_code() -> Builder {
+    let credentials = ClientCredentials::new("my-client", Secret::env(VARIABLE))
+        .with_authentication(ClientAuthentication::Basic);
+    PartnerAuthLayer::builder(credentials)
+        .environment(Environment::test())
+        .token_url("https://accounts.example.com/oauth/token")
+        .strict()
+        .keep_warm()
+        .wait_limit(second(5))
+        .token_timeout(second(20))
+        .token_retries(1)
+        .connect_timeout(second(2))
+        .soft_window(second(90 * 60))
+        .hard_window(second(45))
+        .max_token_age(second(12 * 60 * 60))
+        .replay_limit(131_072)
+        .token_parameter("audience", "https://api.example.com")
+        .token_parameter("resource", "https://api.example.com/a")
+        .token_parameter("resource", "https://api.example.com/b")
+        .token_header("x-tenant", "my-tenant")
+        .route(Route::new(Method::GET, "https://reports.example.com/v1/{id}", "read_reports"))
+        .route(
+            Route::any("https://api.example.com/{*path}", "read_things write_things")
+                .header(HeaderName::from_static("x-partner-token"))
+                .scheme("")
+                .on_unauthorized(OnUnauthorized::Renew)
+                .replay_limit(0),
+        )
+}
+
+// === What a file says ===
+
+#[test]
+fn the_example_file_says_what_the_same_builder_says_in_code() {
+    let example = config(&example());
+    example.clone().build().unwrap();
+    assert_eq!(shown(example), format!("{:#?}", example_in_code()));
+}
+
+#[test]
+fn the_example_file_has_every_key() {
+    for (place, known) in [
+        ("unknown = 1\n", "client"),
+        ("[client]\nunknown = 1\n", "secret"),
+        ("client = { id = \"\", secret = \"\" }\n[[routes]]\nunknown = 1\n", "url"),
+    ] {
+        let error = toml::from_str::<Config>(place).unwrap_err().to_string();
+        let (_, keys) = error.split_once("expected one of ").unwrap();
+        let keys: Vec<_> = keys.split('`').skip(1).step_by(2).collect();
+        assert!(keys.contains(&known), "{error}");
+        for key in keys {
+            let said = |line: &str| {
+                let line = line.trim_start_matches('[');
+                line.strip_prefix(key).is_some_and(|rest| rest.starts_with([' ', ']']))
+            };
+            assert!(EXAMPLE.lines().any(said), "{key}");
+        }
+    }
+}
+
+#[test]
+fn toml_json_and_yaml_say_the_same() {
+    let toml = config(&example());
+    let value: toml::Value = toml::from_str(&example()).unwrap();
+    let json: Config = serde_json::from_str(&serde_json::to_string(&value).unwrap()).unwrap();
+    assert_eq!(shown(json), shown(toml));
+
+    let yaml: Config = serde_saphyr::from_str(
+        r#"
+token_url: https://accounts.example.com/oauth/token
+wait_limit: 5s
+max_token_age:
+client:
+  id: { env: CARGO_PKG_NAME }
+  secret:
+    - { env: CARGO_PKG_NAME }
+    - { file: /nowhere/secret }
+routes:
+  - url: https://api.example.com/v1
+    scope: [read, write]
+    on_unauthorized: leave
+"#,
+    )
+    .unwrap();
+    let secret = Secret::env(VARIABLE);
+    let credentials = ClientCredentials::new("tower-partner-auth", secret)
+        .or_secret(Secret::file("/nowhere/secret"));
+    let code = PartnerAuthLayer::builder(credentials)
+        .token_url("https://accounts.example.com/oauth/token")
+        .wait_limit(second(5))
+        .route(
+            Route::any("https://api.example.com/v1", "read write")
+                .on_unauthorized(OnUnauthorized::Leave),
+        );
+    assert_eq!(shown(yaml), format!("{code:#?}"));
+}
+
+#[test]
+fn what_a_file_does_not_say_is_as_the_builder_has_it() {
+    let code = PartnerAuthLayer::builder(ClientCredentials::new("id", "s3cret"))
+        .token_url("https://accounts.example.com/oauth/token");
+    assert_eq!(shown(config(MINIMAL)), format!("{code:#?}"));
+}
+
+#[test]
+fn an_environment_is_a_name_or_an_origin() {
+    for (name, environment) in [
+        ("test", Environment::test()),
+        ("production", Environment::production()),
+        ("http://127.0.0.1:3000", Environment::at("http://127.0.0.1:3000")),
+    ] {
+        let config = config(&format!(
+            "environment = {name:?}\nclient = {{ id = \"id\", secret = \"s3cret\" }}"
+        ));
+        let code = PartnerAuthLayer::builder(ClientCredentials::new("id", "s3cret"));
+        assert_eq!(shown(config), format!("{:#?}", code.environment(environment)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_file_says_is_on_the_wire() {
+    // Given
+    let tokens = TokenServer::answering(grant(100));
+    let file = format!(
+        "{MINIMAL}
+        [token_parameters]
+        audience = \"here\"
+        resource = [\"a\", \"b\"]
+        [[routes]]
+        url = \"https://api.example.com/v1\"
+        scope = [\"write\", \"read\"]"
+    );
+    let auth = config(&file).into_builder().http_client(tokens.client()).build().unwrap();
+    // When
+    auth.prewarm().await.into_result().unwrap();
+    // Then
+    assert_eq!(
+        tokens.forms(),
+        [
+            "grant_type=client_credentials&client_id=id&client_secret=s3cret&scope=read+write&audience=here&\
+             resource=a&resource=b"
+        ]
+    );
+}
+
+#[test]
+fn a_configuration_may_be_a_part_of_another() {
+    #[derive(Deserialize)]
+    struct App {
+        name: String,
+        partner: Config,
+    }
+    let text = |limit: &str| {
+        format!(
+            "name = \"app\"\n[partner]\nenvironment = \"test\"\nwait_limit = {limit}\n\
+             client = {{ id = \"id\", secret = \"s3cret\" }}"
+        )
+    };
+    let app: App = toml::from_str(&text("\"5s\"")).unwrap();
+    assert_eq!(app.name, "app");
+    app.partner.build().unwrap();
+    let error = toml::from_str::<App>(&text("5")).err().unwrap().to_string();
+    assert!(error.contains("wait_limit: "), "{error}");
+}
+
+// === What is wrong with it ===
+
+/// A mistake of shape: it fails as it is read, and names `path` and `parts`.
+fn assert_misread(text: &str, parts: &[&str]) {
+    let error = toml::from_str::<Config>(text).expect_err(text);
+    assert_tells(&format!("{error} {error:?}"), text, parts);
+}
+
+fn assert_tells(message: &str, text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(message.contains(part), "{part:?} is not in: {message}\n{text}");
+    }
+    assert!(!message.contains("s3cret"), "{message}");
+    assert!(!message.contains("31415926"), "{message}");
+}
+
+#[test]
+fn what_has_the_wrong_shape_is_told_with_its_place() {
+    const CLIENT: &str = "client = { id = \"id\", secret = \"s3cret\" }\n";
+    for (text, parts) in [
+        ("wait_limits = \"5s\"", &["unknown field `wait_limits`", "`wait_limit`"][..]),
+        ("wait_limit = 5", &["wait_limit: ", "integer `5`", "\"30s\""]),
+        ("wait_limit = \"5\"", &["wait_limit: ", "\"5\"", "\"30s\""]),
+        ("token_timeout = \"-5s\"", &["token_timeout: ", "a duration with its unit"]),
+        ("max_token_age = \"soon\"", &["max_token_age: ", "\"soon\""]),
+        ("strict = \"yes\"", &["strict: ", "expected a boolean"]),
+        ("token_retries = -1", &["token_retries: ", "`-1`"]),
+        ("replay_limit = \"64 KiB\"", &["replay_limit: ", "\"64 KiB\""]),
+        ("environment = \"tset\"", &["environment: ", "\"tset\"", "\"test\", \"production\""]),
+        ("environment = { at = \"x\" }", &["environment: ", "\"production\""]),
+        ("token_url = [\"a\"]", &["token_url: ", "expected a string"]),
+        ("token_parameters = { audience = 5 }", &["token_parameters.audience: ", "`5`"]),
+        ("token_headers = \"x: y\"", &["token_headers: ", "expected a map"]),
+        ("routes = { url = \"x\" }", &["routes: ", "expected a sequence"]),
+        ("[[routes]]\nscope = \"a\"", &["routes[0]: ", "missing field `url`"]),
+        ("[[routes]]\nurl = \"x\"", &["routes[0]: ", "missing field `scope`"]),
+        (
+            "[[routes]]\nurl = \"x\"\nscope = \"a\"\n[[routes]]\nurl = \"x\"\nscop = \"a\"",
+            &["routes[1].scop: ", "unknown field `scop`"],
+        ),
+        ("[[routes]]\nurl = \"x\"\nscope = 5", &["routes[0].scope: ", "`5`", "a string"]),
+        ("[[routes]]\nurl = \"x\"\nscope = [\"a\", 5]", &["routes[0].scope[1]: ", "`5`"]),
+        ("[[routes]]\nmethod = \"get\"", &["routes[0].method: ", "\"get\"", "upper case"]),
+        ("[[routes]]\nmethod = \"GET PUT\"", &["routes[0].method: ", "\"GET PUT\""]),
+        ("[[routes]]\nheader = \"x y\"", &["routes[0].header: ", "\"x y\""]),
+        (
+            "[[routes]]\non_unauthorized = \"retry\"",
+            &["routes[0].on_unauthorized: ", "`retry`", "`replay`", "`renew`", "`leave`"],
+        ),
+        ("[[routes]]\nreplay_limit = 1.5", &["routes[0].replay_limit: ", "`1.5`"]),
+    ] {
+        assert_misread(&format!("{CLIENT}{text}"), parts);
+    }
+}
+
+#[test]
+fn what_has_the_wrong_shape_about_the_client_is_told_without_the_secret() {
+    for (client, parts) in [
+        ("", &["missing field `client`"][..]),
+        ("client = \"s3cret\"", &["client: ", "`id` and `secret`"]),
+        ("client = { secret = \"s3cret\" }", &["client: ", "missing field `id`"]),
+        ("client = { id = \"id\" }", &["client: ", "missing field `secret`"]),
+        (
+            "client = { id = \"id\", secrets = \"s3cret\" }",
+            &["client.secrets: ", "unknown field", "`secret`"],
+        ),
+        ("client = { id = 5, secret = \"s3cret\" }", &["client.id: ", "expected", "{ env"]),
+        (
+            "client = { id = { file = \"x\" }, secret = \"s3cret\" }",
+            &["client.id", "unknown field `file`", "`env`"],
+        ),
+        ("client = { id = \"id\", secret = 31415926 }", &["client.secret: ", "{ file = "]),
+        ("client = { id = \"id\", secret = 3.1415926 }", &["client.secret: ", "{ file = "]),
+        ("client = { id = \"id\", secret = -31415926 }", &["client.secret: ", "{ file = "]),
+        ("client = { id = \"id\", secret = true }", &["client.secret: "]),
+        ("client = { id = \"id\", secret = {} }", &["client.secret: ", "{ file = "]),
+        (
+            "client = { id = \"id\", secret = { vault = \"s3cret\" } }",
+            &["client.secret", "unknown field `vault`", "`env`", "`file`"],
+        ),
+        (
+            "client = { id = \"id\", secret = { env = \"A\", file = \"s3cret\" } }",
+            &["client.secret: ", "{ file = "],
+        ),
+        ("client = { id = \"id\", secret = [] }", &["client.secret: ", "one secret, or two"]),
+        (
+            "client = { id = \"id\", secret = [\"s3cret\", \"b\", \"c\"] }",
+            &["client.secret: ", "length 3", "one secret, or two"],
+        ),
+        (
+            "client = { id = \"id\", secret = [\"s3cret\", 31415926] }",
+            &["client.secret[1]: ", "a string in quotes"],
+        ),
+        (
+            "client = { id = \"id\", secret = \"s3cret\", authentication = \"mtls\" }",
+            &["client.authentication: ", "`mtls`", "`basic_unencoded`"],
+        ),
+    ] {
+        assert_misread(client, parts);
+    }
+}
+
+#[test]
+fn a_key_that_stands_twice_is_told_in_every_format() {
+    let json =
+        r#"{"client": {"id": "a", "id": "b", "secret": "s3cret"}, "token_url": "https://x"}"#;
+    let error = serde_json::from_str::<Config>(json).unwrap_err().to_string();
+    assert_tells(&error, json, &["client: the key `id` stands twice", "line 1"]);
+    let json = r#"{"routes": [{"url": "a", "scope": "a"}, {"url": "b", "url": "c"}]}"#;
+    let error = serde_json::from_str::<Config>(json).unwrap_err().to_string();
+    assert_tells(&error, json, &["routes[1]: the key `url` stands twice"]);
+    assert!(toml::from_str::<Config>("strict = true\nstrict = false").is_err());
+    assert!(serde_saphyr::from_str::<Config>("strict: true\nstrict: false").is_err());
+}
+
+#[test]
+fn what_is_no_table_is_told() {
+    for json in ["5", "[]", "\"s3cret\"", "null"] {
+        let error = serde_json::from_str::<Config>(json).unwrap_err().to_string();
+        assert_tells(&error, json, &["expected"]);
+    }
+}
+
+/// The problems of a file that can be read: each its kind, its place, and a part of its message.
+fn assert_problems(text: &str, expected: &[(ProblemKind, Option<&str>, &str)]) {
+    let error = config(text).build().expect_err(text);
+    let found: Vec<_> =
+        error.problems().iter().map(|problem| (problem.kind(), problem.path())).collect();
+    let places: Vec<_> = expected.iter().map(|(kind, path, _)| (*kind, *path)).collect();
+    assert_eq!(found, places, "{error}");
+    for (problem, (_, path, part)) in error.problems().iter().zip(expected) {
+        let message = problem.to_string();
+        assert!(message.starts_with(path.unwrap_or_default()), "{message}");
+        assert!(message.contains(part), "{part:?} is not in: {message}");
+    }
+    assert!(!error.to_string().contains("s3cret"), "{error}");
+}
+
+#[test]
+fn what_is_wrong_in_itself_is_told_all_at_once_with_its_places() {
+    assert_problems(
+        r#"
+            token_url = "http://accounts.example.com/token"
+            wait_limit = "0s"
+            soft_window = "0ms"
+            client = { id = "", secret = "s3cret" }
+            token_parameters = { client_secret = "s3cret", audience = "x" }
+            [[routes]]
+            url = "https://api.example.com/v1"
+            scope = "read"
+            [[routes]]
+            url = "api.example.com/v1"
+            scope = "re\"ad"
+            header = "host"
+            scheme = " "
+            [[routes]]
+            url = "https://api.example.com/v1"
+            scope = "write"
+        "#,
+        &[
+            (ProblemKind::Credentials, Some("client"), "client id is empty"),
+            (ProblemKind::TokenUrl, Some("token_url"), "use https"),
+            (ProblemKind::TokenParameter, Some("token_parameters.client_secret"), "remove it"),
+            (ProblemKind::Limit, Some("wait_limit"), "zero"),
+            (ProblemKind::Limit, Some("soft_window"), "zero"),
+            (ProblemKind::Route, Some("routes[1].url"), "no origin"),
+            (ProblemKind::Route, Some("routes[1].header"), "host"),
+            (ProblemKind::Route, Some("routes[1].scheme"), "scheme"),
+            (ProblemKind::Scope, Some("routes[1].scope"), "bad scope"),
+            (ProblemKind::Conflict, Some("routes[2]"), "contradicts"),
+        ],
+    );
+}
+
+#[test]
+fn what_is_not_there_is_told_with_its_place() {
+    const UNSET: &str = "PARTNER_AUTH_NO_SUCH_VARIABLE";
+    let with = |client: &str| format!("environment = \"test\"\nclient = {client}");
+    let problem = |part| [(ProblemKind::Credentials, Some("client.id"), part)];
+    assert_problems(
+        &with(&format!("{{ id = {{ env = \"{UNSET}\" }}, secret = \"s3cret\" }}")),
+        &problem(UNSET),
+    );
+    let problem = |part| [(ProblemKind::Credentials, Some("client"), part)];
+    let secret = |secret: &str| with(&format!("{{ id = \"id\", secret = {secret} }}"));
+    assert_problems(&secret(&format!("{{ env = \"{UNSET}\" }}")), &problem(UNSET));
+    assert_problems(&secret("{ file = \"/nowhere/secret\" }"), &problem("/nowhere/secret"));
+    assert_problems(
+        "client = { id = \"id\", secret = \"s3cret\" }",
+        &[(ProblemKind::TokenUrl, Some("token_url"), "there is no token URL")],
+    );
+    assert_problems(
+        "environment = \"http://partner.example.com\"\nclient = { id = \"id\", secret = \"s3cret\" }",
+        &[
+            (ProblemKind::TokenUrl, Some("environment"), "use https"),
+            (ProblemKind::Route, Some("environment"), "http://partner.example.com"),
+        ],
+    );
+}
+
+#[test]
+fn what_is_said_in_code_has_no_place_in_a_file() {
+    let from_code =
+        |error: BuildError| error.problems().iter().all(|problem| problem.path().is_none());
+    let bad_route = || Route::any("api.example.com", "a");
+    let code = PartnerAuthLayer::builder(ClientCredentials::new("", "s3cret"))
+        .wait_limit(Duration::ZERO)
+        .route(bad_route());
+    assert!(from_code(code.build().unwrap_err()));
+    let added = config(MINIMAL).into_builder().route(bad_route());
+    assert!(from_code(added.build().unwrap_err()));
+}
+
+#[test]
+fn what_is_printed_holds_no_secret() {
+    let file =
+        format!("{MINIMAL}[token_parameters]\nkey = \"s3cret\"\n[token_headers]\nkey = \"s3cret\"");
+    let config = config(&file);
+    assert!(!format!("{config:?} {config:#?}").contains("s3cret"), "{config:?}");
+    assert!(!shown(config.clone()).contains("s3cret"));
+    assert!(!format!("{:?}", config.build().unwrap()).contains("s3cret"));
+}
