@@ -27,7 +27,10 @@ pub use builder::Builder;
 pub use challenge::Verdict;
 #[cfg(feature = "config")]
 pub use config::Config;
-pub use credentials::{ClientAuthentication, ClientCredentials, Secret, SecretValue};
+pub use credentials::{
+    ClientAuthentication, ClientAuthenticator, ClientCredentials, ClientProof, ProofFuture,
+    ProofRequest, Secret, SecretValue,
+};
 pub use error::{
     BuildError, Error, Problem, ProblemKind, RouteError, RouteErrorKind, SecretError,
     SecretErrorKind, TokenError, TokenErrorKind,

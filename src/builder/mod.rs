@@ -156,7 +156,8 @@ impl Builder {
     /// another field. The value is marked sensitive, and is in no `Debug` output.
     ///
     /// Not for the headers that the grant sets itself (`Accept`, `Authorization`, `Content-Type`),
-    /// nor for those by which messages are framed.
+    /// nor for those by which messages are framed. For other ways to show who the client is, see
+    /// [`ClientCredentials::with_authenticator`].
     ///
     /// ```
     /// # use tower_partner_auth::{ClientCredentials, PartnerAuthLayer};

@@ -6,15 +6,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::secret::Secret;
 use crate::error::{SecretError, SecretErrorKind};
 
-/// At least one secret, and the number of the one that worked last.
+/// The secrets, and the number of the one that worked last. There are none where an authenticator
+/// stands in their place.
+#[derive(Default)]
 pub(crate) struct Candidates {
     list: Vec<Secret>,
     good: AtomicUsize,
 }
 
 impl Candidates {
-    pub(super) fn new(secret: Secret) -> Self {
-        Self { list: vec![secret], good: AtomicUsize::new(0) }
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
     }
 
     /// With one more.

@@ -1,5 +1,6 @@
 //! The client's identity at the token endpoint.
 
+mod authenticator;
 mod candidates;
 mod fault;
 mod file;
@@ -10,12 +11,14 @@ use std::sync::Arc;
 
 use crate::error::{Problem, ProblemKind, SecretError, SecretErrorKind};
 
+pub use authenticator::{ClientAuthenticator, ClientProof, ProofFuture, ProofRequest};
 pub use secret::{Secret, SecretValue};
 
 use candidates::Candidates;
 use fault::fault;
 
-/// A client id and its secret (RFC 6749 §2.3.1).
+/// A client id and its secret (RFC 6749 §2.3.1), or [another way](Self::with_authenticator) to show
+/// who the client is.
 ///
 /// Cheap to clone. The secret is never in a `Debug` output and its memory is wiped when the last
 /// clone is dropped. Whether the pair can be used at all is checked when the layer is built.
@@ -34,6 +37,8 @@ pub struct ClientCredentials {
     id: Arc<str>,
     secrets: Arc<Candidates>,
     authentication: ClientAuthentication,
+    /// In place of secrets.
+    authenticator: Option<Arc<dyn ClientAuthenticator>>,
 }
 
 /// How a client shows the token endpoint that it is who it says it is (RFC 6749 §2.3.1).
@@ -61,8 +66,23 @@ impl ClientCredentials {
     pub fn new(client_id: impl Into<String>, secret: impl Into<Secret>) -> Self {
         Self {
             id: client_id.into().into(),
-            secrets: Arc::new(Candidates::new(secret.into())),
+            secrets: Arc::new(Candidates::default().and(secret.into())),
             authentication: ClientAuthentication::default(),
+            authenticator: None,
+        }
+    }
+
+    /// A client that shows who it is in a way of its own, such as a signed assertion; see
+    /// [`ClientAuthenticator`].
+    pub fn with_authenticator(
+        client_id: impl Into<String>,
+        authenticator: impl ClientAuthenticator,
+    ) -> Self {
+        Self {
+            id: client_id.into().into(),
+            secrets: Arc::default(),
+            authentication: ClientAuthentication::default(),
+            authenticator: Some(Arc::new(authenticator)),
         }
     }
 
@@ -124,6 +144,8 @@ impl ClientCredentials {
     /// # Errors
     ///
     /// If it cannot be read or used; of more than one, what is wrong with the one tried first.
+    /// [`SecretErrorKind::NoSecret`] if there is an [authenticator](Self::with_authenticator) in its
+    /// place.
     pub async fn client_secret(&self) -> Result<SecretValue, SecretError> {
         let mut failure = None;
         for (_, secret) in self.secrets.in_order() {
@@ -132,7 +154,14 @@ impl ClientCredentials {
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
-        Err(failure.expect("there is a secret"))
+        Err(failure.unwrap_or_else(|| {
+            let clause = "is not there: the client has an authenticator in its place";
+            SecretError::new(SecretErrorKind::NoSecret, "the client secret".to_owned(), clause)
+        }))
+    }
+
+    pub(crate) fn authenticator(&self) -> Option<&dyn ClientAuthenticator> {
+        self.authenticator.as_deref()
     }
 
     pub(crate) fn secrets(&self) -> &Candidates {
@@ -148,6 +177,18 @@ impl ClientCredentials {
             problems.push(problem(format!("the client id {clause}")));
         }
         problems.extend(self.secrets.faults().map(|error| problem(with_source(&error))));
+        if self.authenticator.is_some() {
+            if !self.secrets.is_empty() {
+                let message = "the client has an authenticator and a secret: leave or_secret out";
+                problems.push(problem(message.to_owned()));
+            }
+            if self.authentication != ClientAuthentication::default() {
+                let message = "the client has an authenticator, and with_authentication is for a \
+                               secret: leave it out";
+                problems.push(problem(message.to_owned()));
+            }
+            return problems;
+        }
         // RFC 7617 §2: the first colon ends the id.
         if self.authentication == ClientAuthentication::BasicUnencoded && self.id.contains(':') {
             problems.push(problem(
@@ -170,11 +211,15 @@ fn with_source(error: &SecretError) -> String {
 
 impl fmt::Debug for ClientCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientCredentials")
-            .field("client_id", &self.id)
-            .field("client_secret", &self.secrets)
-            .field("authentication", &self.authentication)
-            .finish()
+        let mut fields = f.debug_struct("ClientCredentials");
+        fields.field("client_id", &self.id);
+        match &self.authenticator {
+            Some(_) => fields.field("authenticator", &format_args!("..")),
+            None => fields
+                .field("client_secret", &self.secrets)
+                .field("authentication", &self.authentication),
+        };
+        fields.finish()
     }
 }
 

@@ -82,8 +82,12 @@ impl Secret {
     /// It is asked inside the token request's timeout
     /// ([`Builder::token_timeout`](crate::Builder::token_timeout)), with no connection held
     /// meanwhile. If it panics, the fetch is
-    /// [`Aborted`](crate::TokenErrorKind::Aborted). The `Display` and `Debug` of its error, and of
-    /// that error's sources, must hold no secret.
+    /// [`Aborted`](crate::TokenErrorKind::Aborted). If it fails, that is remembered for a few seconds,
+    /// as a secret is that the endpoint refused, before it is asked again; unless its error is a
+    /// [`TokenError`](crate::TokenError), which comes out as itself: with
+    /// [`TokenErrorKind::Source`](crate::TokenErrorKind::Source), say, it is asked again at once, and
+    /// backed off from. The `Display` and `Debug` of its error, and of that error's sources, must
+    /// hold no secret.
     ///
     /// ```
     /// use tower_partner_auth::Secret;

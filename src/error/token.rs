@@ -294,7 +294,10 @@ impl fmt::Display for TokenError {
             Kind::Aborted => "the fetch was ended before its answer came; the next call starts another",
             Kind::NoRuntime => "there is no Tokio runtime here; call the service from within one",
             Kind::Source => "the token source failed",
-            Kind::Secret => "the client secret could not be read; its source says why",
+            Kind::Secret => {
+                "the client secret, or the proof in its place, could not be had; this error's source \
+                 says why"
+            }
             Kind::ErrorResponse | Kind::Status => unreachable!("written above"),
         })?;
         match status {

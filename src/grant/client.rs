@@ -1,5 +1,6 @@
 //! The grant as a service over any HTTP client.
 
+use std::error::Error;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -14,10 +15,10 @@ use tower_service::Service;
 use zeroize::Zeroizing;
 
 use super::answer::{self, MAX_ANSWER};
-use super::form;
 use super::request::TokenRequest;
 use super::response::TokenResponse;
-use crate::error::{TokenError, TokenErrorKind};
+use super::{form, proof};
+use crate::error::{SecretError, TokenError, TokenErrorKind};
 
 /// The client-credentials grant (RFC 6749 §4.4) over an HTTP client: a `Service` from
 /// [`TokenRequest`] to [`TokenResponse`].
@@ -67,7 +68,8 @@ where
     }
 }
 
-/// Asks with the client's secrets, one after the other, until one is not refused.
+/// Asks with what the authenticator says, or with the client's secrets, one after the other, until one
+/// is not refused.
 async fn fetch<C, B>(mut client: C, request: &TokenRequest) -> Result<TokenResponse, TokenError>
 where
     C: Service<Request<Full<Bytes>>, Response = Response<B>>,
@@ -75,6 +77,10 @@ where
     B: Body,
     B::Error: Into<BoxError>,
 {
+    if let Some(authenticator) = request.credentials().authenticator() {
+        let message = proof::encode(request, authenticator).await.map_err(unshown)?;
+        return send(&mut client, message).await;
+    }
     let secrets = request.credentials().secrets();
     let (mut refused, mut unreadable) = (None, None);
     for (number, secret) in secrets.in_order() {
@@ -102,10 +108,7 @@ where
     Err(match (refused, unreadable) {
         (Some(refused), Some(unreadable)) => refused.with_source(unreadable),
         (Some(refused), None) => refused,
-        (None, unreadable) => {
-            let unreadable = unreadable.expect("each secret was read, or was not");
-            TokenError::new(TokenErrorKind::Secret).with_source(unreadable)
-        }
+        (None, unreadable) => unshown(unreadable.expect("each secret was read, or was not")),
     })
 }
 
@@ -155,6 +158,14 @@ where
         }
     }
     Ok(bytes)
+}
+
+/// A token error of a user's own provider comes out as itself: it may say that it is transient.
+fn unshown(error: SecretError) -> TokenError {
+    match error.source().and_then(|source| source.downcast_ref::<TokenError>()) {
+        Some(own) => own.clone(),
+        None => TokenError::new(TokenErrorKind::Secret).with_source(error),
+    }
 }
 
 fn transport(error: impl Into<BoxError>) -> TokenError {

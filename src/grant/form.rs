@@ -26,39 +26,40 @@ pub(crate) const FRAMING_HEADERS: [HeaderName; 6] =
 
 /// The request of RFC 6749 §4.4.2, with this one of the client's secrets.
 pub(super) fn encode(request: &TokenRequest, secret: &str) -> Request<Full<Bytes>> {
-    let mut message = Request::new(Full::new(wiped(form(request, secret))));
+    let [_, client_id, client_secret, _] = OWN_PARAMETERS;
+    let id = request.credentials().client_id();
+    // RFC 6749 §2.3: not in two ways at once.
+    let in_header = match request.credentials().authentication() {
+        ClientAuthentication::Body => {
+            return message(request, &[(client_id, id), (client_secret, secret)]);
+        }
+        ClientAuthentication::Basic => basic(&form_encoded(id), &form_encoded(secret)),
+        ClientAuthentication::BasicUnencoded => basic(id, secret),
+    };
+    let mut message = message(request, &[]);
+    message.headers_mut().insert(AUTHORIZATION, in_header);
+    message
+}
+
+/// The request, with these parameters for who the client is.
+pub(super) fn message(request: &TokenRequest, identity: &[(&str, &str)]) -> Request<Full<Bytes>> {
+    let mut message = Request::new(Full::new(wiped(form(request, identity))));
     *message.method_mut() = Method::POST;
     *message.uri_mut() = request.endpoint().clone();
-    *message.headers_mut() = request.headers().clone();
     let headers = message.headers_mut();
+    headers.clone_from(request.headers());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    let credentials = request.credentials();
-    let id = credentials.client_id();
-    match credentials.authentication() {
-        ClientAuthentication::Body => {}
-        ClientAuthentication::Basic => {
-            headers.insert(AUTHORIZATION, basic(&form_encoded(id), &form_encoded(secret)));
-        }
-        ClientAuthentication::BasicUnencoded => {
-            headers.insert(AUTHORIZATION, basic(id, secret));
-        }
-    }
     message
 }
 
 // What holds the secret is written into strings that do not grow: each growth would leave it behind
 // in memory that nobody wipes.
 
-fn form(request: &TokenRequest, secret: &str) -> String {
-    let [grant_type, client_id, client_secret, scope] = OWN_PARAMETERS;
-    let credentials = request.credentials();
+fn form(request: &TokenRequest, identity: &[(&str, &str)]) -> String {
+    let [grant_type, _, _, scope] = OWN_PARAMETERS;
     let mut pairs = vec![(grant_type, "client_credentials")];
-    // RFC 6749 §2.3: not in two ways at once.
-    if credentials.authentication() == ClientAuthentication::Body {
-        pairs.push((client_id, credentials.client_id()));
-        pairs.push((client_secret, secret));
-    }
+    pairs.extend(identity);
     // RFC 6749 §3.2: a parameter without a value is an omitted one.
     if !request.scope().is_none() {
         pairs.push((scope, request.scope().as_str()));
@@ -94,7 +95,7 @@ fn basic(id: &str, secret: &str) -> HeaderValue {
 const BASIC: &str = "Basic ";
 
 /// Wiped when the HTTP client lets go of it.
-fn wiped(text: String) -> Bytes {
+pub(super) fn wiped(text: String) -> Bytes {
     Bytes::from_owner(Wiped(Zeroizing::new(text)))
 }
 
@@ -109,6 +110,8 @@ impl AsRef<[u8]> for Wiped {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use http_body_util::BodyExt;
 
     use super::*;
     use crate::credentials::ClientCredentials;
@@ -125,10 +128,16 @@ mod tests {
         )
     }
 
+    fn text(message: Request<Full<Bytes>>) -> String {
+        let body = tokio_test::block_on(message.into_body().collect()).unwrap().to_bytes();
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
     #[test]
     fn the_form_never_grows_and_so_leaves_no_secret_behind() {
         let secret = "&=%+ \u{7e}\"'".repeat(40);
-        let form = form(&request(ClientCredentials::new("id %&", &secret)), &secret);
+        let identity = [("client_id", "id %&"), ("client_secret", &secret)];
+        let form = form(&request(ClientCredentials::new("id %&", &secret)), &identity);
         let all: usize = form_urlencoded::parse(form.as_bytes())
             .map(|(name, value)| 3 * (name.len() + value.len()) + 2)
             .sum();
@@ -160,7 +169,7 @@ mod tests {
             let value = &message.headers()[AUTHORIZATION];
             assert_eq!(value, header);
             assert!(value.is_sensitive());
-            let form = form(&request, secret);
+            let form = text(message);
             assert!(!form.contains("client_id") && !form.contains("client_secret"), "{form}");
         }
         assert!(

@@ -13,6 +13,7 @@ mod client;
 mod form;
 #[cfg(feature = "rustls")]
 mod http_client;
+mod proof;
 mod request;
 mod response;
 mod retry;
