@@ -2,6 +2,7 @@
 //! cannot be authorised.
 
 mod build;
+mod code;
 mod secret;
 mod token;
 

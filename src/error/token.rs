@@ -9,6 +9,7 @@ use http::StatusCode;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use tower::BoxError;
 
+use super::code::Code;
 use crate::scope::Scope;
 
 /// Why no token could be had.
@@ -28,6 +29,8 @@ struct Inner {
     status: Option<StatusCode>,
     code: Option<&'static str>,
     retry_after: Option<Duration>,
+    /// Said in place of the kind's own sentence.
+    message: Option<Arc<str>>,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -38,6 +41,11 @@ struct Inner {
 pub enum TokenErrorKind {
     /// The token request could not be sent or its answer did not arrive whole.
     Transport,
+    /// The token endpoint's TLS certificate is not valid: it has expired, was issued for another
+    /// name or by an unknown authority, or the like. The message names the host, and the secret was
+    /// not sent. It is told by rustls' error, so the HTTP client has to use rustls 0.23, and the
+    /// feature `rustls` to be on; else it is [`Transport`](Self::Transport).
+    Certificate,
     /// The token endpoint did not answer within the token timeout.
     TimedOut,
     /// The caller waited for its limit; the fetch goes on for those who come after.
@@ -76,65 +84,6 @@ pub enum TokenErrorKind {
     Secret,
 }
 
-/// The error codes that may be repeated to a human. A code is chosen by the server, which could put
-/// anything into it, a secret included: what is not known here is not repeated.
-const KNOWN_CODES: &[Code] = &[
-    // RFC 6749 §5.2
-    Code::permanent(
-        "invalid_request",
-        "check the token URL and the extra parameters of the request",
-    ),
-    Code::permanent(
-        "invalid_client",
-        "check the client id and the secret, and that they belong to this environment",
-    ),
-    Code::permanent("invalid_grant", "the server does not accept this grant for this client"),
-    Code::permanent(
-        "unauthorized_client",
-        "ask the partner to enable the client_credentials grant for this client",
-    ),
-    Code::permanent(
-        "unsupported_grant_type",
-        "check that the token URL is an OAuth2 token endpoint",
-    ),
-    Code::permanent(
-        "invalid_scope",
-        "ask the partner to enable this scope for the client, or correct the route",
-    ),
-    // RFC 8707 §2
-    Code::permanent("invalid_target", "check the resource parameter"),
-    Code::permanent("access_denied", "ask the partner why this client is denied"),
-    // RFC 6749 §4.1.2.1, seen from token endpoints as well
-    Code::transient("server_error"),
-    Code::transient("temporarily_unavailable"),
-    // Seen from the partner's API, with status 401
-    Code::transient("rate_limit_exceeded"),
-    // Doorkeeper's answer to the loser of two concurrent requests, with status 400
-    Code::transient("invalid_token_reuse"),
-    // RFC 8628 §3.5
-    Code::transient("slow_down"),
-];
-
-struct Code {
-    name: &'static str,
-    transient: bool,
-    advice: &'static str,
-}
-
-impl Code {
-    const fn permanent(name: &'static str, advice: &'static str) -> Self {
-        Self { name, transient: false, advice }
-    }
-
-    const fn transient(name: &'static str) -> Self {
-        Self { name, transient: true, advice: "it is tried again" }
-    }
-
-    fn find(name: &str) -> Option<&'static Self> {
-        KNOWN_CODES.iter().find(|code| code.name == name)
-    }
-}
-
 impl TokenError {
     /// An error of `kind`. A token source of your own makes its errors with this.
     pub fn new(kind: TokenErrorKind) -> Self {
@@ -145,6 +94,7 @@ impl TokenError {
                 status: None,
                 code: None,
                 retry_after: None,
+                message: None,
                 source: None,
             }),
         }
@@ -175,6 +125,11 @@ impl TokenError {
     #[must_use]
     pub fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
         self.with(|inner| inner.retry_after = retry_after)
+    }
+
+    /// Words it more exactly than its kind can. They must hold no secret.
+    pub(crate) fn with_message(self, message: String) -> Self {
+        self.with(|inner| inner.message = Some(message.into()))
     }
 
     pub(crate) fn with_scope(self, scope: &Scope) -> Self {
@@ -265,8 +220,12 @@ impl fmt::Display for TokenError {
             }
             _ => {}
         }
+        if let Some(message) = &self.inner.message {
+            return f.write_str(message);
+        }
         f.write_str(match self.inner.kind {
             Kind::Transport => "the token request failed on the way; check the token URL, the network and TLS",
+            Kind::Certificate => "the certificate of the token endpoint is not valid",
             Kind::TimedOut => "the token endpoint did not answer within the token timeout",
             Kind::WaitLimit => {
                 "the caller's wait limit passed before the token came; the fetch goes on for later calls"

@@ -15,6 +15,7 @@ use tower_service::Service;
 use zeroize::Zeroizing;
 
 use super::answer::{self, MAX_ANSWER};
+use super::certificate;
 use super::request::TokenRequest;
 use super::response::TokenResponse;
 use super::{form, proof};
@@ -123,32 +124,35 @@ where
     B: Body,
     B::Error: Into<BoxError>,
 {
-    client.ready().await.map_err(transport)?;
+    let endpoint = message.uri().clone();
+    let host = endpoint.host();
+    client.ready().await.map_err(|error| transport(error, host))?;
     // Before the request is sent: the server's clock for the token starts later than ours.
     let requested_at = Instant::now();
-    let (head, body) = client.call(message).await.map_err(transport)?.into_parts();
+    let (head, body) =
+        client.call(message).await.map_err(|error| transport(error, host))?.into_parts();
     if head.status.is_redirection() {
         // Whatever its body is: it need not be read.
         return answer::decode(head.status, &head.headers, b"");
     }
-    let body = read(body).await.map_err(|error| error.with_status(head.status))?;
+    let body = match read(body).await {
+        Ok(Some(body)) => body,
+        Ok(None) => return Err(TokenError::new(TokenErrorKind::TooLarge).with_status(head.status)),
+        Err(error) => return Err(transport(error, host).with_status(head.status)),
+    };
     let response = answer::decode(head.status, &head.headers, &body)?;
     Ok(response.with_requested_at(requested_at))
 }
 
 /// The whole body, which may hold a token: in a buffer that is wiped, and that never grows, for each
-/// growth would leave a copy behind.
-async fn read<B>(body: B) -> Result<Zeroizing<Vec<u8>>, TokenError>
-where
-    B: Body,
-    B::Error: Into<BoxError>,
-{
+/// growth would leave a copy behind. `None` if it is longer than any answer.
+async fn read<B: Body>(body: B) -> Result<Option<Zeroizing<Vec<u8>>>, B::Error> {
     let mut body = pin!(body);
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_ANSWER));
     while let Some(frame) = body.frame().await {
-        let Ok(mut data) = frame.map_err(transport)?.into_data() else { continue };
+        let Ok(mut data) = frame?.into_data() else { continue };
         if data.remaining() > MAX_ANSWER - bytes.len() {
-            return Err(TokenError::new(TokenErrorKind::TooLarge));
+            return Ok(None);
         }
         while data.has_remaining() {
             let chunk = data.chunk();
@@ -157,7 +161,7 @@ where
             data.advance(length);
         }
     }
-    Ok(bytes)
+    Ok(Some(bytes))
 }
 
 /// A token error of a user's own provider comes out as itself: it may say that it is transient.
@@ -168,6 +172,11 @@ fn unshown(error: SecretError) -> TokenError {
     }
 }
 
-fn transport(error: impl Into<BoxError>) -> TokenError {
-    TokenError::new(TokenErrorKind::Transport).with_source(error)
+fn transport(error: impl Into<BoxError>, host: Option<&str>) -> TokenError {
+    let error = error.into();
+    let failure = match certificate::complaint(&*error, host) {
+        Some(complaint) => TokenError::new(TokenErrorKind::Certificate).with_message(complaint),
+        None => TokenError::new(TokenErrorKind::Transport),
+    };
+    failure.with_source(error)
 }

@@ -9,6 +9,7 @@
 //! it serves.
 
 mod answer;
+mod certificate;
 mod client;
 mod form;
 #[cfg(feature = "rustls")]
