@@ -186,6 +186,41 @@ fn parameters_and_limits() {
 }
 
 #[test]
+fn token_root_certificates() {
+    // Of a private authority; what it signed is of no interest here.
+    const ROOT: &str = include_str!("certificates/root.pem");
+    let section =
+        |label: &str| format!("-----BEGIN {label}-----\nczNjcmV0\n-----END {label}-----\n");
+    let good = || builder().token_root_certificates(ROOT);
+    good().token_root_certificates(format!("# Ours\n{ROOT}{ROOT}")).build().unwrap();
+    for (pem, part) in [
+        (String::new(), "are empty"),
+        ("s3cret".to_owned(), "no -----BEGIN CERTIFICATE-----"),
+        (section("PKCS7"), "no -----BEGIN CERTIFICATE-----"),
+        ("0\u{2}s3cret".to_owned(), "look like DER"),
+        (section("CERTIFICATE"), "no X.509 certificate"),
+        (ROOT[..ROOT.len() - 20].to_owned(), "cut off"),
+        (section("CERTIFICATE").replace("czNj", "s3cret!"), "malformed"),
+        ("-----BEGIN s3cret\n".to_owned(), "malformed"),
+        (section("PRIVATE KEY"), "a private key"),
+        (section("RSA PRIVATE KEY"), "a private key"),
+        (ROOT.to_owned() + &section("EC PRIVATE KEY"), "a private key"),
+        (section("PUBLIC KEY"), "a bare public key"),
+        (section("CERTIFICATE REQUEST"), "a certificate request"),
+        (section("X509 CRL"), "something else"),
+    ] {
+        let parts = ["token root certificates", part];
+        let bad = good().token_root_certificates(pem);
+        assert_problem(bad, ProblemKind::RootCertificates, &parts);
+    }
+
+    let unused = good().http_client(tower::service_fn(|_| async {
+        Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+    }));
+    assert_problem(unused, ProblemKind::RootCertificates, &["built-in", "your own"]);
+}
+
+#[test]
 fn everything_is_said_at_once() {
     let error = PartnerAuthLayer::builder(ClientCredentials::new("", ""))
         .route(route("/v1"))

@@ -66,6 +66,8 @@ pub struct Builder {
     headers: TokenHeaders,
     strict: bool,
     source: Source,
+    #[cfg(feature = "rustls")]
+    roots: crate::grant::Roots,
     connect_timeout: Duration,
     timeouts: Timeouts,
     wait_limit: Duration,
@@ -94,6 +96,8 @@ impl Builder {
             headers: TokenHeaders::default(),
             strict: false,
             source: Source::BuiltIn,
+            #[cfg(feature = "rustls")]
+            roots: crate::grant::Roots::none(),
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             timeouts: Timeouts {
                 total: DEFAULT_TOKEN_TIMEOUT,
@@ -202,6 +206,17 @@ impl Builder {
         self
     }
 
+    /// Trusts these root certificates at the token endpoint, as PEM text of one or more, in addition
+    /// to Mozilla's, which the built-in HTTP client has with it. For a token server whose certificate
+    /// is of a private authority. It says nothing of the API: that is your own client's business.
+    ///
+    /// Nothing of the text is kept but the certificates, nor repeated in an error.
+    #[cfg(feature = "rustls")]
+    pub fn token_root_certificates(mut self, pem: impl AsRef<[u8]>) -> Self {
+        self.roots.add(pem.as_ref());
+        self
+    }
+
     /// How long connecting to the token endpoint may take, with the built-in HTTP client.
     /// Default: 5 seconds.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
@@ -285,7 +300,8 @@ impl Builder {
     /// Everything that is wrong with the configuration: unusable credentials, be it that their
     /// environment variable or file is missing; a token URL that is
     /// missing, malformed, or plain http beyond this machine; a route with a bad template, no
-    /// origin, plain http, a bad scope, or in contradiction to another; a limit of zero; no HTTP
+    /// origin, plain http, a bad scope, or in contradiction to another; a limit of zero; root
+    /// certificates that are none, or that are given beside an HTTP client of the user's own; no HTTP
     /// client, where the feature `rustls` is off and none was given.
     pub fn build(self) -> Result<PartnerAuthLayer, BuildError> {
         let from_file = self.from_file;
@@ -305,6 +321,8 @@ impl Builder {
         problems.extend(self.parameter_faults());
         problems.extend(self.headers.faults());
         problems.extend(self.limit_faults());
+        #[cfg(feature = "rustls")]
+        problems.extend(self.root_faults());
 
         let mut rules = Rules::default();
         // The user's own routes first: an environment's row yields to them.
@@ -401,13 +419,32 @@ impl Builder {
         .collect()
     }
 
+    #[cfg(feature = "rustls")]
+    fn root_faults(&self) -> Vec<Problem> {
+        let problem = |clause: &str| {
+            Problem::new(
+                ProblemKind::RootCertificates,
+                format!("the token root certificates {clause}"),
+            )
+        };
+        let mut problems: Vec<_> =
+            self.roots.faults().iter().map(|clause| problem(clause)).collect();
+        if self.roots.are_given() && !matches!(self.source, Source::BuiltIn) {
+            // They would go nowhere, and every token request fail where they are needed.
+            problems
+                .push(problem("are for the built-in HTTP client: give them to your own instead"));
+        }
+        problems
+    }
+
     fn source(&self) -> Result<TokenSource, Problem> {
         match &self.source {
             Source::Custom(source) => Ok(source.clone()),
             Source::OverClient(client) => Ok(default_source(client.clone(), self.timeouts)),
             #[cfg(feature = "rustls")]
             Source::BuiltIn => {
-                Ok(default_source(crate::grant::http_client(self.connect_timeout), self.timeouts))
+                let client = crate::grant::http_client(self.connect_timeout, self.roots.trusted());
+                Ok(default_source(client, self.timeouts))
             }
             #[cfg(not(feature = "rustls"))]
             Source::BuiltIn => Err(Problem::new(

@@ -39,6 +39,9 @@ pub enum ProblemKind {
     Limit,
     /// There is no HTTP client for token requests.
     HttpClient,
+    /// What was given as root certificates is something else, or there is no built-in HTTP client
+    /// to trust them.
+    RootCertificates,
 }
 
 impl BuildError {

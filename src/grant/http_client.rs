@@ -1,5 +1,4 @@
-//! The built-in HTTP client for token requests: hyper-util over TLS by rustls, with the Mozilla
-//! roots, so that it works in a container without any certificates of its own.
+//! The built-in HTTP client for token requests: hyper-util over TLS by rustls.
 
 use std::time::Duration;
 
@@ -7,6 +6,8 @@ use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::crypto::ring::default_provider;
+use rustls::{ClientConfig, RootCertStore};
 
 use super::stack::{HttpClient, boxed_http_client};
 
@@ -14,15 +15,19 @@ use super::stack::{HttpClient, boxed_http_client};
 const IDLE: Duration = Duration::from_secs(15);
 
 /// A client that follows no redirects and keeps no cookies. It must be able to speak plain http: to
-/// a loopback address, which the builder has checked.
-pub(crate) fn http_client(connect_timeout: Duration) -> HttpClient {
+/// a loopback address, which the builder has checked. It trusts `roots` and no others.
+pub(crate) fn http_client(connect_timeout: Duration, roots: RootCertStore) -> HttpClient {
+    let tls = ClientConfig::builder_with_provider(default_provider().into())
+        .with_safe_default_protocol_versions()
+        .expect("the ring provider supports the default TLS versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     let mut http = HttpConnector::new();
     http.enforce_http(false);
     http.set_connect_timeout(Some(connect_timeout));
     http.set_nodelay(true);
     let https = HttpsConnectorBuilder::new()
-        .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())
-        .expect("the ring provider supports the default TLS versions")
+        .with_tls_config(tls)
         .https_or_http()
         .enable_http1()
         .wrap_connector(http);

@@ -18,6 +18,8 @@ mod proof;
 mod request;
 mod response;
 mod retry;
+#[cfg(feature = "rustls")]
+mod roots;
 mod stack;
 
 pub use client::ClientCredentialsGrant;
@@ -26,6 +28,8 @@ pub(crate) use form::{FRAMING_HEADERS, OWN_HEADERS, OWN_PARAMETERS};
 pub(crate) use http_client::http_client;
 pub use request::TokenRequest;
 pub use response::TokenResponse;
+#[cfg(feature = "rustls")]
+pub(crate) use roots::Roots;
 pub(crate) use stack::{
     HttpClient, Timeouts, TokenSource, boxed_http_client, boxed_source, default_source,
 };
