@@ -98,7 +98,7 @@ fn the_example_file_has_every_key() {
         assert!(keys.contains(&known), "{error}");
         for key in keys {
             let said = |line: &str| {
-                let line = line.trim_start_matches('[');
+                let line = line.trim_start_matches(['[', '#', ' ']);
                 line.strip_prefix(key).is_some_and(|rest| rest.starts_with([' ', ']']))
             };
             assert!(EXAMPLE.lines().any(said), "{key}");
@@ -189,6 +189,13 @@ async fn what_a_file_says_is_on_the_wire() {
              resource=a&resource=b"
         ]
     );
+}
+
+#[cfg(feature = "rustls")]
+#[test]
+fn root_certificates_are_in_a_file() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/root.pem");
+    config(&format!("token_root_certificates = {path:?}\n{MINIMAL}")).build().unwrap();
 }
 
 #[test]
@@ -398,10 +405,18 @@ fn what_is_not_there_is_told_with_its_place() {
     let secret = |secret: &str| with(&format!("{{ id = \"id\", secret = {secret} }}"));
     assert_problems(&secret(&format!("{{ env = \"{UNSET}\" }}")), &problem(UNSET));
     assert_problems(&secret("{ file = \"/nowhere/secret\" }"), &problem("/nowhere/secret"));
-    assert_problems(
-        "client = { id = \"id\", secret = \"s3cret\" }",
-        &[(ProblemKind::TokenUrl, Some("token_url"), "there is no token URL")],
-    );
+    let client = "client = { id = \"id\", secret = \"s3cret\" }";
+    #[cfg(feature = "rustls")]
+    for (path, part) in [
+        ("/nowhere/root.pem", "\"/nowhere/root.pem\" could not be read"),
+        (concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), "BEGIN CERTIFICATE"),
+    ] {
+        assert_problems(
+            &format!("environment = \"test\"\ntoken_root_certificates = {path:?}\n{client}"),
+            &[(ProblemKind::RootCertificates, Some("token_root_certificates"), part)],
+        );
+    }
+    assert_problems(client, &[(ProblemKind::TokenUrl, Some("token_url"), "there is no token URL")]);
     assert_problems(
         "environment = \"http://partner.example.com\"\nclient = { id = \"id\", secret = \"s3cret\" }",
         &[

@@ -1,37 +1,31 @@
 //! The layer's configuration, and its validation: everything that is wrong with it is said by
 //! [`Builder::build`], all at once, before the first request.
 
+mod checks;
 mod headers;
 mod rules;
 
 use std::fmt;
-use std::mem;
-use std::sync::Mutex;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use tower::BoxError;
 use tower_service::Service;
 
 use crate::credentials::ClientCredentials;
-use crate::error::{BuildError, Problem, ProblemKind};
+use crate::error::{BuildError, Problem};
 use crate::grant::{
-    HttpClient, OWN_PARAMETERS, Timeouts, TokenRequest, TokenResponse, TokenSource,
-    boxed_http_client, boxed_source, default_source,
+    HttpClient, Timeouts, TokenRequest, TokenResponse, TokenSource, boxed_http_client, boxed_source,
 };
 use crate::layer::PartnerAuthLayer;
 use crate::partner::Environment;
-use crate::route::{Origin, Policy, Route, shown};
-use crate::service::{Auth, Guard, Shared, Slots};
-use crate::token::{SlotConfig, Windows};
+use crate::route::{Route, shown};
+use crate::token::Windows;
 
 use headers::TokenHeaders;
-use rules::{Rules, Standing};
-
 const DEFAULT_REPLAY_LIMIT: usize = 64 * 1024;
 const DEFAULT_WAIT_LIMIT: Duration = Duration::from_secs(30);
 const DEFAULT_TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -112,10 +106,17 @@ impl Builder {
         }
     }
 
-    /// Begins a layer whose configuration is in a file, with what is wrong there already.
+    /// Begins a layer whose configuration is in a file.
     #[cfg(feature = "config")]
-    pub(crate) fn from_file(credentials: ClientCredentials, faults: Vec<Problem>) -> Self {
-        Self { from_file: true, faults, ..Self::new(credentials) }
+    pub(crate) fn from_file(credentials: ClientCredentials) -> Self {
+        Self { from_file: true, ..Self::new(credentials) }
+    }
+
+    /// To be said by `build`, beside what it finds itself.
+    #[cfg(feature = "config")]
+    pub(crate) fn fault(mut self, problem: Problem) -> Self {
+        self.faults.push(problem);
+        self
     }
 
     /// The partner API's token URL and routes. A [`route`](Self::route) of your own with the same
@@ -311,148 +312,6 @@ impl Builder {
             }
             BuildError::new(problems)
         })
-    }
-
-    fn checked(mut self) -> Result<PartnerAuthLayer, Vec<Problem>> {
-        let mut problems = mem::take(&mut self.faults);
-        let credentials = self.credentials.problems();
-        problems.extend(credentials.into_iter().map(|problem| problem.at("client")));
-        let endpoint = self.endpoint().map_err(|problem| problems.push(problem)).ok();
-        problems.extend(self.parameter_faults());
-        problems.extend(self.headers.faults());
-        problems.extend(self.limit_faults());
-        #[cfg(feature = "rustls")]
-        problems.extend(self.root_faults());
-
-        let mut rules = Rules::default();
-        // The user's own routes first: an environment's row yields to them.
-        for route in &self.routes {
-            rules.add(route, Standing::Explicit, &mut problems);
-        }
-        if let Some(environment) = &self.environment {
-            rules.add_environment(environment, &mut problems);
-        }
-        let source = self.source().map_err(|problem| problems.push(problem)).ok();
-        let (Some(endpoint), Some(source), true) = (endpoint, source, problems.is_empty()) else {
-            return Err(problems);
-        };
-
-        let schemes = rules.schemes();
-        let config = SlotConfig {
-            schemes: schemes.as_slice().into(),
-            source: Mutex::new(source),
-            endpoint,
-            credentials: ArcSwap::from_pointee(self.credentials),
-            parameters: self.parameters.into(),
-            headers: self.headers.into_map(),
-            wait_limit: self.wait_limit,
-            windows: self.windows,
-            max_age: self.max_token_age,
-        };
-        let mut slots = Slots::new(config, self.keep_warm);
-        let replay_limit = self.replay_limit;
-        let guard = |policy: Policy, slot| {
-            let scheme = schemes.iter().position(|scheme| *scheme == policy.scheme);
-            Guard::new(policy, scheme.expect("collected from all policies"), replay_limit, slot)
-        };
-        let mut guards: Vec<Guard> = rules
-            .list
-            .into_iter()
-            .map(|rule| guard(rule.policy, Some(slots.of_route(&rule.scope))))
-            .collect();
-        guards.push(guard(Policy::default(), None));
-        Ok(PartnerAuthLayer::new(Shared::new(Auth::new(rules.table, guards, slots, self.strict))))
-    }
-
-    fn endpoint(&self) -> Result<Uri, Problem> {
-        let preset = self.environment.as_ref().map(Environment::token_url);
-        let key = match (&self.token_url, preset) {
-            (None, Some(_)) => "environment",
-            _ => "token_url",
-        };
-        let bad = |what: String| Problem::new(ProblemKind::TokenUrl, what).at(key);
-        let Some(url) = self.token_url.as_deref().or(preset) else {
-            return Err(bad(
-                "there is no token URL: set token_url(\"https://…/oauth/token\") or an environment(…)".to_owned(),
-            ));
-        };
-        let name = shown(url);
-        let bad = |clause: String| bad(format!("the token URL {name:?} {clause}"));
-        if url.contains('#') {
-            return Err(bad("has a fragment, which RFC 6749 §3.2 forbids: remove it".to_owned()));
-        }
-        let Some((scheme, rest)) = url.split_once("://") else {
-            return Err(bad("is not absolute: write it as https://host/path".to_owned()));
-        };
-        let authority = rest.split(['/', '?']).next().unwrap_or_default();
-        Origin::parse(scheme, authority).map_err(bad)?;
-        url.parse().map_err(|_| bad("is not a valid URL".to_owned()))
-    }
-
-    fn parameter_faults(&self) -> Vec<Problem> {
-        let own =
-            self.parameters.iter().filter(|(name, _)| OWN_PARAMETERS.contains(&name.as_str()));
-        own.map(|(name, _)| {
-            let message =
-                format!("the token parameter {name:?} is set by the grant itself: remove it");
-            Problem::new(ProblemKind::TokenParameter, message)
-                .at(format!("token_parameters.{name}"))
-        })
-        .collect()
-    }
-
-    fn limit_faults(&self) -> Vec<Problem> {
-        let limits = [
-            ("connect_timeout", Some(self.connect_timeout)),
-            ("token_timeout", Some(self.timeouts.total)),
-            ("wait_limit", Some(self.wait_limit)),
-            ("soft_window", Some(self.windows.soft)),
-            ("hard_window", Some(self.windows.hard)),
-            ("max_token_age", self.max_token_age),
-        ];
-        let zero =
-            limits.into_iter().filter(|(_, limit)| limit.is_some_and(|limit| limit.is_zero()));
-        zero.map(|(name, _)| {
-            let message = format!("{name} is zero, which leaves no time for it: give it one");
-            Problem::new(ProblemKind::Limit, message).at(name)
-        })
-        .collect()
-    }
-
-    #[cfg(feature = "rustls")]
-    fn root_faults(&self) -> Vec<Problem> {
-        let problem = |clause: &str| {
-            Problem::new(
-                ProblemKind::RootCertificates,
-                format!("the token root certificates {clause}"),
-            )
-        };
-        let mut problems: Vec<_> =
-            self.roots.faults().iter().map(|clause| problem(clause)).collect();
-        if self.roots.are_given() && !matches!(self.source, Source::BuiltIn) {
-            // They would go nowhere, and every token request fail where they are needed.
-            problems
-                .push(problem("are for the built-in HTTP client: give them to your own instead"));
-        }
-        problems
-    }
-
-    fn source(&self) -> Result<TokenSource, Problem> {
-        match &self.source {
-            Source::Custom(source) => Ok(source.clone()),
-            Source::OverClient(client) => Ok(default_source(client.clone(), self.timeouts)),
-            #[cfg(feature = "rustls")]
-            Source::BuiltIn => {
-                let client = crate::grant::http_client(self.connect_timeout, self.roots.trusted());
-                Ok(default_source(client, self.timeouts))
-            }
-            #[cfg(not(feature = "rustls"))]
-            Source::BuiltIn => Err(Problem::new(
-                ProblemKind::HttpClient,
-                "there is no HTTP client for token requests: enable the feature \"rustls\", or set http_client(…) or \
-                 token_source(…)",
-            )),
-        }
     }
 }
 

@@ -35,7 +35,7 @@ struct Secrets {
 
 impl Client {
     pub(super) fn into_builder(self) -> Builder {
-        let mut faults = Vec::new();
+        let mut fault = None;
         let id = match self.id {
             ClientId::Value(id) => id,
             ClientId::Variable(name) => env::var(&name).unwrap_or_else(|_| {
@@ -43,7 +43,7 @@ impl Client {
                     "the client id in the variable {name:?} is not there: the variable is not set where this \
                      process was started"
                 );
-                faults.push(Problem::new(ProblemKind::Credentials, message).at("client.id"));
+                fault = Some(Problem::new(ProblemKind::Credentials, message).at("client.id"));
                 // Any that is well formed, so that it is not said twice.
                 "unknown".to_owned()
             }),
@@ -54,7 +54,8 @@ impl Client {
             Some(other) => credentials.or_secret(other),
             None => credentials,
         };
-        Builder::from_file(credentials.with_authentication(self.authentication), faults)
+        let builder = Builder::from_file(credentials.with_authentication(self.authentication));
+        fault.into_iter().fold(builder, Builder::fault)
     }
 }
 

@@ -7,6 +7,8 @@ use http::{HeaderName, Method};
 use serde::Deserialize;
 
 use super::client::Client;
+#[cfg(feature = "rustls")]
+use super::root_certificates::RootCertificates;
 use super::values::{self, OneOrMany};
 use crate::builder::Builder;
 use crate::partner::Environment;
@@ -32,6 +34,8 @@ pub(super) struct Entries {
     keep_warm: bool,
     #[serde(default, deserialize_with = "values::duration")]
     connect_timeout: Option<Duration>,
+    #[cfg(feature = "rustls")]
+    token_root_certificates: Option<RootCertificates>,
     #[serde(default, deserialize_with = "values::duration")]
     token_timeout: Option<Duration>,
     token_retries: Option<usize>,
@@ -71,6 +75,10 @@ impl Entries {
         }
         for (name, value) in self.token_headers {
             builder = builder.token_header(name, value);
+        }
+        #[cfg(feature = "rustls")]
+        {
+            builder = set(builder, self.token_root_certificates, RootCertificates::add_to);
         }
         for (index, route) in self.routes.into_iter().enumerate() {
             builder = builder.route(route.into_route().in_file(format!("routes[{index}]")));

@@ -6,6 +6,8 @@
 
 mod client;
 mod entries;
+#[cfg(feature = "rustls")]
+mod root_certificates;
 mod tree;
 mod values;
 
@@ -59,6 +61,7 @@ use tree::Tree;
 /// | `token_url` | [a URL](Builder::token_url) |
 /// | `token_parameters` | a table of [parameters](Builder::token_parameter), each a string or a list of strings |
 /// | `token_headers` | a table of [headers](Builder::token_header) |
+/// | `token_root_certificates` | the path of a file of [PEM](Builder::token_root_certificates), read once |
 /// | `connect_timeout`, `token_timeout`, `wait_limit`, `soft_window`, `hard_window`, `max_token_age` | a duration with its unit: `"30s"`, `"500ms"`, `"1h 30m"` |
 /// | `token_retries` | [a number](Builder::token_retries) |
 /// | `replay_limit` | [a number of bytes](Builder::replay_limit) |
