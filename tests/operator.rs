@@ -288,6 +288,7 @@ async fn the_status_serialises_without_secrets() {
         "failures": 1,
         "evictions": 0,
         "next_attempt_seconds": 5.0,
+        "cooling_seconds": 5.0,
     }]);
     assert_eq!(json, expected);
     let text = format!("{json} {:?}", calls.auth.status());

@@ -92,6 +92,11 @@ impl AccessToken {
         self.lifetime.as_ref()
     }
 
+    /// Until when it is used; `None`: until it is rejected.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.lifetime.map(|lifetime| lifetime.deadline)
+    }
+
     pub(super) fn phase(&self, now: Instant) -> Phase {
         self.lifetime.map_or(Phase::Fresh, |lifetime| lifetime.phase(now))
     }

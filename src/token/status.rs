@@ -26,6 +26,8 @@ pub struct TokenStatus {
     pub(super) evictions: u32,
     #[serde(rename = "next_attempt_seconds", serialize_with = "optional_seconds")]
     pub(super) next_attempt: Option<Duration>,
+    #[serde(rename = "cooling_seconds", serialize_with = "optional_seconds")]
+    pub(super) cooling: Option<Duration>,
 }
 
 /// Where in its life a token is.
@@ -126,6 +128,12 @@ impl TokenStatus {
     /// good until it is rejected.
     pub fn next_attempt(&self) -> Option<Duration> {
         self.next_attempt
+    }
+
+    /// How long the token server is left alone yet, whoever calls: after a
+    /// [failure](Self::failures), or because it gave the same token again. `None` if it is not.
+    pub fn cooling(&self) -> Option<Duration> {
+        self.cooling
     }
 }
 

@@ -1,5 +1,7 @@
 //! The book: what the ledger keeps under its lock.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::rivals::Rivals;
@@ -73,6 +75,12 @@ impl Book {
             Some(Pause { why: Why::Failed(error), .. }) => Some(error.clone()),
             _ => None,
         }
+    }
+
+    /// How long the server is left alone yet.
+    pub(super) fn cooling(&self, now: Instant) -> Option<Duration> {
+        let left = self.pause.as_ref()?.until.saturating_duration_since(now);
+        (!left.is_zero()).then_some(left)
     }
 
     /// Something has changed here: only a server that is down, or has asked for rest, is as it was.

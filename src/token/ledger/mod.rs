@@ -100,7 +100,7 @@ impl Ledger {
             }
             (Decision::Join | Decision::Fetch, current) => {
                 let in_hand = current.filter(|token| token.is_live(now));
-                let deadline = in_hand.and_then(|token| Some(token.lifetime()?.deadline));
+                let deadline = in_hand.and_then(|token| token.deadline());
                 Step::Wait(book.board(Cause::Demand), deadline)
             }
             (Decision::Fail | Decision::Use | Decision::UseAndFetch, _) => {
@@ -364,7 +364,7 @@ impl Ledger {
         let book = self.book();
         let current = self.current.load_full();
         let phase = current.as_ref().map(|token| token.phase(now));
-        let deadline = current.as_ref().and_then(|token| Some(token.lifetime()?.deadline));
+        let deadline = current.as_ref().and_then(|token| token.deadline());
         TokenStatus {
             scope: self.scope.clone(),
             state: TokenState::of(phase),
@@ -381,6 +381,7 @@ impl Ledger {
             next_attempt: book
                 .next_attempt(current.as_deref(), now)
                 .map(|then| then.saturating_duration_since(now)),
+            cooling: book.cooling(now),
         }
     }
 
