@@ -90,6 +90,16 @@ impl PartnerAuthLayer {
         Status::of(&self.auth.slots().all())
     }
 
+    /// Sets the gauges of the tokens to this moment: how long they live yet, how long the token server
+    /// is left alone. They are set when something happens to a token, but a life ends by itself, and
+    /// nothing of this crate's runs without traffic: call it before each scrape.
+    ///
+    /// It asks no server and waits for nothing. `OBSERVABILITY.md` in the repository lists the metrics.
+    #[cfg(feature = "metrics")]
+    pub fn record_gauges(&self) {
+        self.auth.slots().all().iter().for_each(|slot| slot.observe());
+    }
+
     /// Forgets the token of this scope: the next call that needs it fetches another, and waits for
     /// it. For a token that has leaked, or that was revoked on purpose. Nothing happens if the layer
     /// has no such scope.

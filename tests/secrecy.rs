@@ -1,4 +1,4 @@
-//! Law T7: no log line, error or `Debug` output holds a token, a secret or a response body. One test
+//! Law T7: no log line, metric, error or `Debug` output holds a token, a secret or a response body. One test
 //! captures everything at trace level, from all crates, and looks for them.
 
 mod common;
@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use common::*;
 use http::Method;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tower::{Layer, ServiceExt};
 use tower_partner_auth::sandbox::{Answer, Sandbox};
 use tower_partner_auth::{ClientAuthentication, ClientCredentials, PartnerAuthLayer};
@@ -46,6 +47,8 @@ async fn nothing_at_trace_level_holds_a_secret() {
     let capture = Capture::default();
     let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE);
     subscriber.with_writer(capture.clone()).with_ansi(false).init();
+
+    let prometheus = PrometheusBuilder::new().install_recorder().unwrap();
 
     let credentials = ClientCredentials::new("client-id", SECRET);
     let sandbox =
@@ -116,13 +119,18 @@ async fn nothing_at_trace_level_holds_a_secret() {
         }
     }
 
+    let scraped = prometheus.render();
+    if cfg!(feature = "metrics") {
+        assert!(scraped.contains("tower_partner_auth_token_requests_total"));
+    }
+    said.push_str(&scraped);
     let logged = String::from_utf8(capture.0.lock().unwrap().clone()).unwrap();
     assert!(logged.contains("tower_partner_auth"), "the layer's own events are among them");
     assert!(logged.contains("h2"), "and those of the crates below");
     assert!(said.contains("invalid_client"));
     let in_basic = BASE64_STANDARD.encode(format!("client-id:{SECRET}"));
     for needle in [SECRET, &in_basic, TOKEN, BODY] {
-        assert!(!said.contains(needle), "{needle} in an error or a Debug output");
+        assert!(!said.contains(needle), "{needle} in an error, a metric or a Debug output");
         if let Some(line) = logged.lines().find(|line| line.contains(needle)) {
             panic!("{needle} in a log line: {line}");
         }

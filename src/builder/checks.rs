@@ -11,6 +11,7 @@ use super::{Builder, Source};
 use crate::error::{Problem, ProblemKind};
 use crate::grant::{OWN_PARAMETERS, TokenSource, default_source};
 use crate::layer::PartnerAuthLayer;
+use crate::observe;
 use crate::partner::Environment;
 use crate::route::{Origin, Policy, shown};
 use crate::service::{Auth, Guard, Shared, Slots};
@@ -42,6 +43,7 @@ impl Builder {
             return Err(problems);
         };
 
+        observe::layer_built();
         let schemes = rules.schemes();
         let config = SlotConfig {
             schemes: schemes.as_slice().into(),

@@ -26,6 +26,7 @@ use crate::route::{Route, shown};
 use crate::token::Windows;
 
 use headers::TokenHeaders;
+
 const DEFAULT_REPLAY_LIMIT: usize = 64 * 1024;
 const DEFAULT_WAIT_LIMIT: Duration = Duration::from_secs(30);
 const DEFAULT_TOKEN_TIMEOUT: Duration = Duration::from_secs(30);

@@ -20,6 +20,7 @@ use super::request::TokenRequest;
 use super::response::TokenResponse;
 use super::{form, proof};
 use crate::error::{SecretError, TokenError, TokenErrorKind};
+use crate::observe::Attempt;
 
 /// The client-credentials grant (RFC 6749 §4.4) over an HTTP client: a `Service` from
 /// [`TokenRequest`] to [`TokenResponse`].
@@ -80,7 +81,7 @@ where
 {
     if let Some(authenticator) = request.credentials().authenticator() {
         let message = proof::encode(request, authenticator).await.map_err(unshown)?;
-        return send(&mut client, message).await;
+        return send(&mut client, request, message).await;
     }
     let secrets = request.credentials().secrets();
     let (mut refused, mut unreadable) = (None, None);
@@ -92,7 +93,7 @@ where
                 continue;
             }
         };
-        match send(&mut client, form::encode(request, &secret)).await {
+        match send(&mut client, request, form::encode(request, &secret)).await {
             Ok(response) => {
                 secrets.worked(number);
                 return Ok(response);
@@ -115,6 +116,20 @@ where
 
 /// One token request.
 async fn send<C, B>(
+    client: &mut C,
+    request: &TokenRequest,
+    message: Request<Full<Bytes>>,
+) -> Result<TokenResponse, TokenError>
+where
+    C: Service<Request<Full<Bytes>>, Response = Response<B>>,
+    C::Error: Into<BoxError>,
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    Attempt::sent(request.scope(), request.fetch()).watch(exchange(client, message)).await
+}
+
+async fn exchange<C, B>(
     client: &mut C,
     message: Request<Full<Bytes>>,
 ) -> Result<TokenResponse, TokenError>

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, Uri};
 
 use crate::credentials::ClientCredentials;
+use crate::observe::FetchHandle;
 use crate::scope::Scope;
 
 /// One effective token request: endpoint, client, scope set, extra parameters and headers.
@@ -18,6 +19,7 @@ pub struct TokenRequest {
     scope: Scope,
     parameters: Arc<[(String, String)]>,
     headers: Arc<HeaderMap>,
+    fetch: FetchHandle,
 }
 
 impl TokenRequest {
@@ -28,7 +30,17 @@ impl TokenRequest {
         parameters: Arc<[(String, String)]>,
         headers: Arc<HeaderMap>,
     ) -> Self {
-        Self { endpoint, credentials, scope, parameters, headers }
+        Self { endpoint, credentials, scope, parameters, headers, fetch: FetchHandle::default() }
+    }
+
+    /// The same, as a part of this fetch.
+    pub(crate) fn of_fetch(mut self, fetch: FetchHandle) -> Self {
+        self.fetch = fetch;
+        self
+    }
+
+    pub(crate) fn fetch(&self) -> &FetchHandle {
+        &self.fetch
     }
 
     /// The token endpoint's URL.

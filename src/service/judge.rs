@@ -12,7 +12,7 @@ use super::head::Head;
 use super::outcome::{AuthOutcome, Rejection};
 use crate::body::{Held, NotReplayable, ReplayBody, Rewind};
 use crate::challenge::Verdict;
-use crate::event::event;
+use crate::observe;
 use crate::route::OnUnauthorized;
 use crate::token::{Acquired, Answer, NotRenewed, Patience, Presented, Slot, Wait};
 
@@ -86,7 +86,8 @@ impl Judge {
     /// The token to send a message with.
     pub(super) fn acquire(&mut self) -> Acquired {
         let Self { auth, ticket, patience, .. } = self;
-        auth.slot(ticket).acquire(auth.guard(ticket).scheme(), patience)
+        let acquired = auth.slot(ticket).acquire(auth.guard(ticket).scheme(), patience);
+        observed(acquired)
     }
 
     fn slot(&self) -> &Arc<Slot> {
@@ -101,7 +102,7 @@ impl Judge {
     pub(super) fn settle(&mut self, answer: Answer) -> Acquired {
         let Self { auth, ticket, patience, outcome, .. } = self;
         outcome.note_wait();
-        auth.slot(ticket).settle(answer, auth.guard(ticket).scheme(), patience)
+        observed(auth.slot(ticket).settle(answer, auth.guard(ticket).scheme(), patience))
     }
 
     /// Sends a message with its token. `service` has been polled ready.
@@ -124,6 +125,7 @@ impl Judge {
             Message::Replay(mut request) => {
                 request.headers_mut().insert(header, token.value);
                 self.generation = token.generation;
+                observe::request_replayed(self.slot().scope(), token.generation);
                 (service.call(request), (self, None))
             }
         }
@@ -173,6 +175,10 @@ impl Judge {
         again: Option<Again<S, B>>,
     ) -> Sentence<S, B, Response<R>> {
         let guard = self.auth.guard(&self.ticket);
+        if verdict != Verdict::Accepted {
+            let status = response.status();
+            observe::token_rejected(self.slot().scope(), self.generation, status, verdict);
+        }
         match verdict {
             Verdict::Accepted => {
                 // An error of the API's own says nothing of the token.
@@ -253,7 +259,7 @@ impl Judge {
         response: Response<R>,
         why: Rejection,
     ) -> Sentence<S, B, Response<R>> {
-        event!(debug, status = response.status().as_u16(), %why, "the API rejected the token");
+        observe::rejection_returned(self.slot().scope(), self.generation, &why);
         self.outcome.reject(why);
         self.finish(response)
     }
@@ -264,6 +270,14 @@ impl Judge {
         }
         Sentence::Return(response)
     }
+}
+
+/// What a caller is to know of, if it fails for want of a token.
+fn observed(acquired: Acquired) -> Acquired {
+    if let Acquired::Ready(Err(error)) = &acquired {
+        observe::call_failed(error);
+    }
+    acquired
 }
 
 impl<S, B, R> Rejected<S, B, Response<R>> {
@@ -281,11 +295,6 @@ impl<S, B, R> Rejected<S, B, Response<R>> {
                 // First: a connection that it holds may be the one that the replay needs.
                 drop(response);
                 judge.outcome.note_replay();
-                event!(
-                    debug,
-                    generation = token.generation,
-                    "the API rejected the token; sending again with a newer one"
-                );
                 let message = Message::Replay(head.into_request(body.rewind()));
                 Sentence::Replay(token, Unsent { judge, service, message })
             }

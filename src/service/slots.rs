@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::credentials::ClientCredentials;
+use crate::observe;
 use crate::scope::Scope;
 use crate::token::{Slot, SlotConfig};
 
@@ -68,6 +69,7 @@ impl Slots {
         let id = credentials.client_id().to_owned();
         // First: a flight that starts from here on asks with the new ones.
         let previous = self.config.credentials.swap(Arc::new(credentials));
+        observe::credentials_changed(previous.client_id() == id);
         for slot in self.all() {
             if previous.client_id() == id { slot.secret_changed() } else { slot.invalidate() }
         }

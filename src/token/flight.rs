@@ -19,6 +19,7 @@ use tower::ServiceExt;
 use super::access_token::AccessToken;
 use super::slot::{Landed, Slot};
 use crate::error::{TokenError, TokenErrorKind};
+use crate::observe::{self, Fetch, Waiting};
 use crate::scope::Scope;
 use crate::sync::oneshot;
 
@@ -79,6 +80,7 @@ pub(super) struct Boarding {
 struct Pilot {
     slot: Arc<Slot>,
     landed: bool,
+    fetch: Fetch,
 }
 
 pin_project! {
@@ -88,6 +90,7 @@ pin_project! {
         answer: Timeout<oneshot::Receiver<Answer>>,
         scope: Scope,
         led: bool,
+        _waiting: Waiting,
     }
 }
 
@@ -98,8 +101,10 @@ pub(super) fn claim(cause: Cause) -> (Flight, Ticket) {
 }
 
 /// Starts the task of a claimed flight.
-pub(super) fn launch(slot: &Arc<Slot>, ticket: Ticket, runtime: &Handle) {
-    let pilot = Pilot { slot: Arc::clone(slot), landed: false };
+pub(super) fn launch(slot: &Arc<Slot>, ticket: Ticket, cause: observe::Cause, runtime: &Handle) {
+    let mut pilot = Pilot { slot: Arc::clone(slot), landed: false, fetch: Fetch::default() };
+    // By the pilot: should a subscriber of events panic, the flight ends with it.
+    pilot.fetch.launch(slot.scope(), cause, || slot.generation());
     drop(runtime.spawn(pilot.fly(ticket)));
 }
 
@@ -180,6 +185,7 @@ impl Pilot {
         let Ticket { mut closed, not_before } = ticket;
         let mut landed = Landed::Again;
         if let Some(then) = not_before {
+            self.fetch.held_back(then);
             match timeout_at(then, &mut closed).await {
                 Ok(_) => landed = Landed::Done,
                 Err(_) => self.slot.take_off(),
@@ -187,18 +193,21 @@ impl Pilot {
         }
         while landed == Landed::Again {
             let launched = Instant::now();
-            let (source, request) = self.slot.order();
-            let mut answer = pin!(source.oneshot(request));
-            let result = poll_fn(|cx| {
-                if Pin::new(&mut closed).poll(cx).is_ready() {
-                    return Poll::Ready(None);
-                }
-                answer.as_mut().poll(cx).map(Some)
+            let (source, request) = self.slot.order(self.fetch.handle());
+            let result = self.fetch.within(async {
+                let mut answer = pin!(source.oneshot(request));
+                poll_fn(|cx| {
+                    if Pin::new(&mut closed).poll(cx).is_ready() {
+                        return Poll::Ready(None);
+                    }
+                    answer.as_mut().poll(cx).map(Some)
+                })
+                .await
             });
             let Some(result) = result.await else { break };
             // First: should a subscriber of events panic, the next flight is none of this one's.
             self.landed = true;
-            landed = self.slot.land(launched, result);
+            landed = self.slot.land(&mut self.fetch, launched, result);
             self.landed = landed == Landed::Done;
         }
         self.landed = true;
@@ -208,7 +217,7 @@ impl Pilot {
 impl Drop for Pilot {
     fn drop(&mut self) {
         if !self.landed {
-            self.slot.abort();
+            self.slot.abort(&mut self.fetch);
         }
     }
 }
@@ -222,8 +231,10 @@ impl Wait {
         limit: Duration,
         scope: &Scope,
         led: bool,
+        waiting: Waiting,
     ) -> Self {
-        Self { answer: tokio::time::timeout(limit, answer), scope: scope.clone(), led }
+        let answer = tokio::time::timeout(limit, answer);
+        Self { answer, scope: scope.clone(), led, _waiting: waiting }
     }
 
     /// Whether the flight was claimed for this caller's sake; else it joined.

@@ -22,8 +22,8 @@ use super::patience::Patience;
 use super::status::TokenStatus;
 use crate::credentials::ClientCredentials;
 use crate::error::{TokenError, TokenErrorKind};
-use crate::event::event;
 use crate::grant::{TokenRequest, TokenResponse, TokenSource};
+use crate::observe::{self, Cause, Fetch, FetchHandle, Waiting};
 use crate::scope::Scope;
 
 /// What all slots of a layer have in common.
@@ -114,7 +114,7 @@ impl Slot {
             let live = self.ledger.live(now).map(|token| token.present(scheme));
             return Acquired::Ready(live.ok_or_else(|| self.no_runtime()));
         };
-        self.take(self.ledger.acquire(now), now, scheme, patience, &runtime)
+        self.take(self.ledger.acquire(now), Cause::Demand, now, scheme, patience, &runtime)
     }
 
     /// What became of waiting for [`Acquired::Pending`]. A token that is still alive is better than
@@ -155,14 +155,15 @@ impl Slot {
             let newer = self.ledger.newer_than(generation, now).map(|token| token.present(scheme));
             return Acquired::Ready(newer.ok_or_else(|| self.no_runtime()));
         };
-        self.take(self.ledger.renew(now, generation, random()), now, scheme, patience, &runtime)
+        let step = self.ledger.renew(now, generation, random());
+        self.take(step, Cause::Rejection, now, scheme, patience, &runtime)
     }
 
     /// Starts what [`renew`](Self::renew) would, for the calls that come later.
     pub(crate) fn renew_behind(self: &Arc<Self>, generation: u64) {
         let Ok(runtime) = Handle::try_current() else { return };
         if let Some(ticket) = self.ledger.renew_behind(Instant::now(), generation, random()) {
-            flight::launch(self, ticket, &runtime);
+            flight::launch(self, ticket, Cause::Rejection, &runtime);
         }
     }
 
@@ -188,14 +189,10 @@ impl Slot {
     /// before it. To be told by the caller for whose sake it was fetched: what others saw rejected may
     /// have been revoked by this very fetch.
     pub(crate) fn confirm(&self, generation: u64) {
-        if self.ledger.confirm(generation) == Some(CONTENDED) {
-            event!(
-                warn,
-                scope = %self.scope(),
-                tokens = CONTENDED,
-                "every new token is revoked before its time: it seems that another process uses this client and \
-                 scope, on a server that revokes the previous token"
-            );
+        let Some(evictions) = self.ledger.confirm(generation) else { return };
+        observe::token_evicted(self.scope(), generation, evictions);
+        if evictions == CONTENDED {
+            observe::rivals_suspected(self.scope(), evictions);
         }
     }
 
@@ -207,6 +204,8 @@ impl Slot {
     /// Forgets the token.
     pub(crate) fn invalidate(self: &Arc<Self>) {
         self.ledger.invalidate();
+        observe::token_invalidated(self.scope());
+        self.observe();
         // One that was never fetched is not to be kept warm either.
         if self.ledger.has_had_a_token() {
             self.set_alarm();
@@ -216,13 +215,14 @@ impl Slot {
     /// The client has a new secret.
     pub(crate) fn secret_changed(&self) {
         self.ledger.secret_changed();
+        self.observe();
     }
 
     /// Fetches, if that is due, without any caller.
     pub(super) fn look(self: &Arc<Self>) {
         let Ok(runtime) = Handle::try_current() else { return };
         match self.ledger.due(Instant::now()) {
-            Some(ticket) => flight::launch(self, ticket, &runtime),
+            Some(ticket) => flight::launch(self, ticket, Cause::KeepWarm, &runtime),
             None => self.set_alarm(),
         }
     }
@@ -255,8 +255,13 @@ impl Slot {
         self.ledger.status(Instant::now())
     }
 
+    /// Sets the gauges to how the token stands now.
+    pub(crate) fn observe(&self) {
+        observe::token_stands(|| self.status());
+    }
+
     /// How the flight asks, by what is configured at its start.
-    pub(super) fn order(&self) -> (TokenSource, TokenRequest) {
+    pub(super) fn order(&self, fetch: FetchHandle) -> (TokenSource, TokenRequest) {
         let config = &self.config;
         let source = config.source.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let request = TokenRequest::new(
@@ -266,12 +271,13 @@ impl Slot {
             Arc::clone(&config.parameters),
             Arc::clone(&config.headers),
         );
-        (source, request)
+        (source, request.of_fetch(fetch))
     }
 
     /// Takes in what a flight brought that was launched at `launched`.
     pub(super) fn land(
         self: &Arc<Self>,
+        fetch: &mut Fetch,
         launched: Instant,
         result: Result<TokenResponse, TokenError>,
     ) -> Landed {
@@ -281,23 +287,25 @@ impl Slot {
             let lifetime = life.map(|life| self.config.windows.of(requested, life, random()));
             Delivery { response, lifetime }
         });
-        self.landed(self.ledger.land(Instant::now(), delivery, random()))
+        self.landed(fetch, self.ledger.land(Instant::now(), delivery, random()))
     }
 
     /// A flight ended without landing.
-    pub(super) fn abort(self: &Arc<Self>) {
-        self.landed(self.ledger.abort(Instant::now(), random()));
+    pub(super) fn abort(self: &Arc<Self>, fetch: &mut Fetch) {
+        self.landed(fetch, self.ledger.abort(Instant::now(), random()));
     }
 
-    fn landed(self: &Arc<Self>, landing: Landing) -> Landed {
-        match landing {
-            Landing::Again => return Landed::Again,
-            Landing::Closed => return Landed::Done,
-            Landing::Done(Ok(_token)) => {
-                event!(debug, scope = %self.scope(), generation = _token.generation(), "token fetched");
+    fn landed(self: &Arc<Self>, fetch: &mut Fetch, landing: Landing) -> Landed {
+        let answer = match landing {
+            Landing::Again => {
+                fetch.repeated();
+                return Landed::Again;
             }
-            Landing::Done(Err(_error)) => event!(warn, error = %_error, "token fetch failed"),
-        }
+            Landing::Closed => return Landed::Done,
+            Landing::Done(answer) => answer,
+        };
+        self.observe();
+        fetch.ended(answer.as_ref().map(|token| (token.generation(), token.deadline())));
         self.set_alarm();
         Landed::Done
     }
@@ -305,16 +313,17 @@ impl Slot {
     fn take(
         self: &Arc<Self>,
         step: Step,
+        cause: Cause,
         now: Instant,
         scheme: usize,
         patience: &mut Patience,
         runtime: &Handle,
     ) -> Acquired {
-        let launch = |ticket: Ticket| flight::launch(self, ticket, runtime);
+        let launch = |ticket: Ticket, cause| flight::launch(self, ticket, cause, runtime);
         match step {
             Step::Use(token) => Acquired::Ready(Ok(token.present(scheme))),
             Step::UseAndLaunch(token, ticket) => {
-                launch(ticket);
+                launch(ticket, Cause::Renewal);
                 Acquired::Ready(Ok(token.present(scheme)))
             }
             Step::Wait(Boarding { answer, ticket }, deadline) => {
@@ -322,8 +331,11 @@ impl Slot {
                 let in_hand = deadline.map_or(FAR, |deadline| (deadline - now) / 2);
                 let limit = patience.left(self.config.wait_limit, now).min(in_hand);
                 let led = ticket.is_some();
-                ticket.into_iter().for_each(launch);
-                Acquired::Pending(Wait::new(answer, limit, self.scope(), led))
+                if let Some(ticket) = ticket {
+                    launch(ticket, cause);
+                }
+                let waiting = Waiting::begin(self.scope(), cause, led);
+                Acquired::Pending(Wait::new(answer, limit, self.scope(), led, waiting))
             }
             Step::Fail(error) => Acquired::Ready(Err(error)),
         }
@@ -331,6 +343,12 @@ impl Slot {
 
     fn no_runtime(&self) -> TokenError {
         self.ledger.error(TokenErrorKind::NoRuntime)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        observe::token_let_go(self.scope());
     }
 }
 
