@@ -1,10 +1,15 @@
 //! Law R7: everything that is wrong with a configuration is said by `build()`, naming the culprit.
 
+mod common;
+
+use std::process::Command;
 use std::time::Duration;
 
+use common::scratch::Scratch;
 use http::{HeaderName, Method};
 use tower_partner_auth::{
-    Builder, ClientCredentials, Environment, OnUnauthorized, PartnerAuthLayer, ProblemKind, Route,
+    Builder, ClientAuthentication, ClientAuthenticator, ClientCredentials, Environment,
+    OnUnauthorized, PartnerAuthLayer, ProblemKind, ProofFuture, ProofRequest, Route, Secret,
     Verdict,
 };
 
@@ -56,6 +61,93 @@ fn credentials() {
         let builder = PartnerAuthLayer::builder(ClientCredentials::new(id, secret));
         assert_problem(builder.environment(Environment::test()), ProblemKind::Credentials, &parts);
     }
+}
+
+#[test]
+fn secrets_that_are_files() {
+    let file = Scratch::new();
+    let built = |credentials: ClientCredentials| {
+        PartnerAuthLayer::builder(credentials).environment(Environment::test())
+    };
+    let from = || ClientCredentials::new("id", Secret::file(file.path()));
+    assert_problem(built(from()), ProblemKind::Credentials, &["the-file", "does not exist"]);
+    for (content, says) in [
+        ("", "empty"),
+        ("\n", "empty"),
+        ("s3cret\n\n", "newline"),
+        ("s3crét", "printable ASCII"),
+        (&"s3cret".repeat(20_000), "64 KiB"),
+    ] {
+        file.replace(content);
+        assert_problem(built(from()), ProblemKind::Credentials, &["the-file", says]);
+        // Beside another as well.
+        let second = ClientCredentials::new("id", "s3cret").or_secret(Secret::file(file.path()));
+        assert_problem(built(second), ProblemKind::Credentials, &["the-file", says]);
+    }
+    file.replace("s3cret\r\n");
+    built(from()).build().unwrap();
+    let to_come = Secret::file(file.path().with_file_name("still-to-come"));
+    built(from().or_secret(to_come.clone())).build().expect("the second may be still to come");
+    let first = ClientCredentials::new("id", to_come).or_secret("s3cret");
+    assert_problem(built(first), ProblemKind::Credentials, &["still-to-come", "does not exist"]);
+
+    std::fs::remove_file(file.path()).unwrap();
+    std::fs::create_dir(file.path()).unwrap();
+    assert_problem(built(from()), ProblemKind::Credentials, &["the-file", "no regular file"]);
+}
+
+#[test]
+fn secrets_in_the_environment() {
+    const CASE: &str = "PARTNER_AUTH_TEST_CASE";
+    const SECRET: &str = "PARTNER_AUTH_TEST_SECRET";
+    let cases = [
+        (Some("s3cret"), None),
+        (None, Some("not set")),
+        (Some(""), Some("is empty")),
+        (Some("s3cret\n"), Some("newline")),
+        (Some("s3crét"), Some("printable ASCII")),
+    ];
+    // A process cannot safely change its own environment: this test runs itself, once for each case.
+    let Some(case) = std::env::var(CASE).ok() else {
+        for (number, (value, _)) in cases.iter().enumerate() {
+            let mut this = Command::new(std::env::current_exe().unwrap());
+            this.args(["--exact", "secrets_in_the_environment"]).env(CASE, number.to_string());
+            this.env_remove(SECRET).envs(value.map(|value| (SECRET, value)));
+            let output = this.output().unwrap();
+            let printed = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success(), "case {number}: {printed}");
+            assert!(printed.contains("1 passed"), "{printed}");
+        }
+        return;
+    };
+    let (_, says) = cases[case.parse::<usize>().unwrap()];
+    let credentials = ClientCredentials::new("id", Secret::env(SECRET));
+    let builder = PartnerAuthLayer::builder(credentials).environment(Environment::test());
+    match says {
+        Some(says) => assert_problem(builder, ProblemKind::Credentials, &[SECRET, says]),
+        None => drop(builder.build().unwrap()),
+    }
+}
+
+#[test]
+fn a_client_with_an_authenticator_has_no_secret() {
+    struct Panics;
+    impl ClientAuthenticator for Panics {
+        fn authenticate<'a>(&'a self, _: ProofRequest<'a>) -> ProofFuture<'a> {
+            panic!("it is not asked to build a layer")
+        }
+    }
+    let built = |credentials: ClientCredentials| {
+        PartnerAuthLayer::builder(credentials).environment(Environment::test())
+    };
+    let client = || ClientCredentials::with_authenticator("id", Panics);
+    built(client()).build().unwrap();
+    let unnamed = ClientCredentials::with_authenticator("", Panics);
+    assert_problem(built(unnamed), ProblemKind::Credentials, &["client id", "empty"]);
+    let with_secret = client().or_secret("s3cret");
+    assert_problem(built(with_secret), ProblemKind::Credentials, &["or_secret"]);
+    let in_header = client().with_authentication(ClientAuthentication::Basic);
+    assert_problem(built(in_header), ProblemKind::Credentials, &["with_authentication"]);
 }
 
 #[test]
@@ -218,6 +310,42 @@ fn token_root_certificates() {
         Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
     }));
     assert_problem(unused, ProblemKind::RootCertificates, &["built-in", "your own"]);
+}
+
+#[test]
+fn token_headers() {
+    for name in ["Authorization", "accept", "Content-Type"] {
+        let builder = builder().token_header(name, "s3cret");
+        assert_problem(builder, ProblemKind::TokenHeader, &[name, "grant"]);
+    }
+    for name in ["host", "content-length", "transfer-encoding", "connection", "te", "upgrade"] {
+        let builder = builder().token_header(name, "s3cret");
+        assert_problem(builder, ProblemKind::TokenHeader, &[name, "frames"]);
+    }
+    for (name, shown) in [
+        ("", "\"\""),
+        ("x api key", "\"x\""),
+        ("x-api-key: s3cret", "\"x-api-key\""),
+        ("x-schlüssel", "\"x-schl\""),
+    ] {
+        let builder = builder().token_header(name, "v");
+        assert_problem(builder, ProblemKind::TokenHeader, &[shown, "not a header's name"]);
+    }
+    for value in ["s3cret\r\nx-other: 1", "s3cret\0"] {
+        let builder = builder().token_header("x-api-key", value);
+        assert_problem(builder, ProblemKind::TokenHeader, &["x-api-key", "line breaks"]);
+    }
+    // A map has room for 24,576 names, and the grant has three.
+    let full = |headers| {
+        (0..headers).fold(builder(), |builder, n| builder.token_header(format!("x-{n}"), "s3cret"))
+    };
+    assert_problem(full(24_574), ProblemKind::TokenHeader, &["x-24573", "too many"]);
+    full(24_573).build().unwrap();
+
+    let name = HeaderName::from_static("x-tenant");
+    let good = builder().token_header(name, 7).token_header("x-api-key", "s3cret".to_owned());
+    assert!(!format!("{good:?}").contains("s3cret"));
+    good.build().unwrap();
 }
 
 #[test]

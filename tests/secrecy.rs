@@ -9,11 +9,14 @@ use std::sync::{Arc, Mutex};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use common::*;
-use http::Method;
+use http::{HeaderName, Method};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tower::{Layer, ServiceExt};
 use tower_partner_auth::sandbox::{Answer, Sandbox};
-use tower_partner_auth::{ClientAuthentication, ClientCredentials, PartnerAuthLayer};
+use tower_partner_auth::{
+    ClientAuthentication, ClientAuthenticator, ClientCredentials, ClientProof, PartnerAuthLayer,
+    ProofFuture, ProofRequest, Secret,
+};
 use tracing_subscriber::fmt::MakeWriter;
 
 const SECRET: &str = "s3cret-0f-the-client";
@@ -39,6 +42,17 @@ impl<'a> MakeWriter<'a> for Capture {
 
     fn make_writer(&'a self) -> Self {
         self.clone()
+    }
+}
+
+struct Proves(&'static str);
+
+impl ClientAuthenticator for Proves {
+    fn authenticate<'a>(&'a self, request: ProofRequest<'a>) -> ProofFuture<'a> {
+        let proof = ClientProof::new().with_parameter(self.0, SECRET);
+        let proof = proof.with_header(HeaderName::from_static("x-proof"), SECRET);
+        tracing::info!(?proof, ?request, "proved");
+        Box::pin(std::future::ready(Ok(proof)))
     }
 }
 
@@ -80,6 +94,36 @@ async fn nothing_at_trace_level_holds_a_secret() {
     let client = builder.build().unwrap().layer(hyper());
     client.oneshot(rig.request(Method::GET, MERCHANT, "")).await.unwrap();
 
+    // Its parts from other places, and what is wrong with them.
+    let file = scratch::Scratch::with(format!("{SECRET}\n"));
+    let from_file = ClientCredentials::new("client-id", Secret::file(file.path()))
+        .or_secret(Secret::from_fn(|| async { Ok::<_, std::io::Error>(format!("{SECRET}\n")) }));
+    let auth = PartnerAuthLayer::builder(from_file.clone())
+        .environment(rig.sandbox.environment())
+        .token_header("x-api-key", SECRET)
+        .build()
+        .unwrap();
+    said.push_str(&format!("{from_file:?} {:?}", from_file.client_secret().await));
+    let client = auth.layer(hyper());
+    client.oneshot(rig.request(Method::GET, MERCHANT, "")).await.unwrap();
+    file.replace(format!("{SECRET}\n\n"));
+    let new = auth.set_credentials(from_file.clone()).unwrap_err();
+    said.push_str(&format!("{new} {new:?}"));
+    auth.invalidate_all();
+    let error =
+        auth.layer(hyper()).oneshot(rig.request(Method::GET, MERCHANT, "")).await.unwrap_err();
+    said.push_str(&all_forms(&error));
+
+    // In place of it: a proof, and one that is refused.
+    for name in ["client_assertion", "scope"] {
+        let client = ClientCredentials::with_authenticator("client-id", Proves(name));
+        let builder = PartnerAuthLayer::builder(client).environment(rig.sandbox.environment());
+        let auth = builder.build().unwrap();
+        let error =
+            auth.layer(hyper()).oneshot(rig.request(Method::GET, MERCHANT, "")).await.unwrap_err();
+        said.push_str(&all_forms(&error));
+    }
+
     // Every kind of bad answer, with the secrets echoed in it, for a layer of its own each.
     for answer in [
         Answer::json(
@@ -111,12 +155,7 @@ async fn nothing_at_trace_level_holds_a_secret() {
         rig.sandbox.script_token([answer]);
         let error =
             auth.layer(hyper()).oneshot(rig.request(Method::GET, MERCHANT, "")).await.unwrap_err();
-        said.push_str(&format!("{error} {error:?}"));
-        let mut source = std::error::Error::source(&error);
-        while let Some(error) = source {
-            said.push_str(&format!("{error} {error:?}"));
-            source = error.source();
-        }
+        said.push_str(&all_forms(&error));
     }
 
     let scraped = prometheus.render();
@@ -127,7 +166,8 @@ async fn nothing_at_trace_level_holds_a_secret() {
     let logged = String::from_utf8(capture.0.lock().unwrap().clone()).unwrap();
     assert!(logged.contains("tower_partner_auth"), "the layer's own events are among them");
     assert!(logged.contains("h2"), "and those of the crates below");
-    assert!(said.contains("invalid_client"));
+    assert!(logged.contains("client_assertion"), "and the names in a proof");
+    assert!(said.contains("invalid_client") && said.contains("the-file"));
     let in_basic = BASE64_STANDARD.encode(format!("client-id:{SECRET}"));
     for needle in [SECRET, &in_basic, TOKEN, BODY] {
         assert!(!said.contains(needle), "{needle} in an error, a metric or a Debug output");

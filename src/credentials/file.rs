@@ -125,3 +125,6 @@ impl From<io::Error> for ReadError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use super::endpoint::Endpoint;
 use super::oauth::ExpiresIn;
 use super::rejection::RejectionStyle;
 use super::script::Answer;
+use crate::credentials::SecretValue;
 use crate::scope::Scope;
 
 /// # Tokens
@@ -49,6 +50,29 @@ impl Sandbox {
     /// Revokes all live tokens, and returns how many there were.
     pub fn revoke_all(&self) -> usize {
         self.state().authority().ledger.revoke(None, None, Instant::now())
+    }
+
+    /// The secrets of a client from now on: another, or two for as long as they overlap. Its tokens
+    /// stay.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such client.
+    #[track_caller]
+    pub fn accept_secrets<T: Into<String>>(
+        &self,
+        client_id: &str,
+        secrets: impl IntoIterator<Item = T>,
+    ) {
+        // Before the lock is taken: an iterator may do anything.
+        let secrets: Vec<String> = secrets.into_iter().map(Into::into).collect();
+        let secrets = secrets.into_iter().map(SecretValue::from).collect();
+        let mut authority = self.state().authority();
+        let client = authority.clients.iter_mut().find(|client| client.id == client_id);
+        let found = client.map(|client| client.secrets = secrets).is_some();
+        drop(authority);
+        // Not an error to pass on: a test that changes nothing would pass for the wrong reason.
+        assert!(found, "the sandbox has no client {client_id}");
     }
 
     /// How long every token request takes. Default: zero. It is spent on the way back: the token

@@ -21,6 +21,11 @@ impl Sandbox {
         pages.token_requests_by_scope.get(scope).copied().unwrap_or_default()
     }
 
+    /// The token requests that were answered with this status.
+    pub fn token_answers(&self, status: StatusCode) -> u64 {
+        self.state().journal.pages().token_answers.get(&status).copied().unwrap_or_default()
+    }
+
     /// The requests to everything but the token endpoint and its revocation, unknown paths too.
     pub fn api_requests(&self) -> u64 {
         self.state().journal.pages().api_requests

@@ -33,6 +33,7 @@ pub(super) struct Journal {
 pub(super) struct Pages {
     pub(super) token_requests: u64,
     pub(super) token_requests_by_scope: HashMap<Scope, u64>,
+    pub(super) token_answers: HashMap<StatusCode, u64>,
     pub(super) api_requests: u64,
     pub(super) api_requests_by_endpoint: HashMap<usize, u64>,
     pub(super) api_answers: HashMap<StatusCode, u64>,

@@ -100,7 +100,10 @@ impl State {
         // Decided before the delay: a token ages on its way, and a client has to reckon with that.
         let answer =
             scripted.or_else(|| self.authority().token(&parts.headers, &form, Instant::now()));
-        answer.play(delay).await
+        let response = answer.play(delay).await?;
+        let status = response.status();
+        self.journal.write(|pages| *pages.token_answers.entry(status).or_default() += 1);
+        Ok(response)
     }
 
     async fn revoke(&self, parts: &Parts, body: Incoming) -> Result<Response<Payload>, Unanswered> {

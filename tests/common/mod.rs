@@ -2,9 +2,11 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod scratch;
 pub(crate) mod scripted;
 
 use std::convert::Infallible;
+use std::error::Error as StdError;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -91,6 +93,17 @@ pub(crate) fn layer(
     let builder =
         PartnerAuthLayer::builder(sandbox.credentials()).environment(sandbox.environment());
     configure(builder).build().expect("a good configuration")
+}
+
+/// Everything that can be read of an error and of what is behind it.
+pub(crate) fn all_forms(error: &(dyn StdError + 'static)) -> String {
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        text.push_str(&format!("{error} {error:?} {error:#?}\n"));
+        next = error.source();
+    }
+    text
 }
 
 /// hyper-util's client, over HTTP/1.1.

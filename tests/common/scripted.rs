@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
 use tokio::time::Sleep;
 use tower::util::BoxCloneService;
@@ -71,6 +71,7 @@ pub(crate) struct TokenServer {
     answers: Arc<Mutex<Vec<(Duration, u16, String)>>>,
     requests: Arc<AtomicUsize>,
     forms: Arc<Mutex<Vec<String>>>,
+    headers: Arc<Mutex<Vec<HeaderMap>>>,
 }
 
 impl TokenServer {
@@ -100,6 +101,10 @@ impl TokenServer {
         self.forms.lock().unwrap().clone()
     }
 
+    pub(crate) fn headers(&self) -> Vec<HeaderMap> {
+        self.headers.lock().unwrap().clone()
+    }
+
     pub(crate) fn client(&self) -> BoxCloneService<Request<Full<Bytes>>, Answer, Infallible> {
         let this = self.clone();
         service_fn(move |request| this.clone().answer(request)).boxed_clone()
@@ -110,6 +115,7 @@ impl TokenServer {
         request: Request<Full<Bytes>>,
     ) -> impl Future<Output = Result<Answer, Infallible>> {
         let number = self.requests.fetch_add(1, Ordering::SeqCst);
+        self.headers.lock().unwrap().push(request.headers().clone());
         async move {
             let form = request.into_body().collect().await.unwrap().to_bytes();
             self.forms.lock().unwrap().push(String::from_utf8(form.to_vec()).unwrap());
@@ -138,7 +144,15 @@ impl Scripted {
     }
 
     pub(crate) fn with(tokens: TokenServer, configure: impl FnOnce(Builder) -> Builder) -> Self {
-        let builder = PartnerAuthLayer::builder(ClientCredentials::new("my client", "s3cret&=+"))
+        Self::of(ClientCredentials::new("my client", "s3cret&=+"), tokens, configure)
+    }
+
+    pub(crate) fn of(
+        credentials: ClientCredentials,
+        tokens: TokenServer,
+        configure: impl FnOnce(Builder) -> Builder,
+    ) -> Self {
+        let builder = PartnerAuthLayer::builder(credentials)
             .token_url(TOKEN_URL)
             .route(Route::any(ROUTE, "b a"))
             .http_client(tokens.client());
