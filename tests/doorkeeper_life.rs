@@ -1,4 +1,5 @@
-//! Whole lives of tokens against a real Doorkeeper: a minute of load, reuse, rivals, a crash. Like
+//! Whole lives of tokens against a real Doorkeeper: a minute of load, reuse, rivals, a crash, a change of
+//! the secret. Like
 //! `doorkeeper.rs`, it is asked for:
 //!
 //! ```text
@@ -12,10 +13,16 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use tokio::time::Instant;
 
+#[path = "common/scratch.rs"]
+mod scratch;
 #[path = "doorkeeper/server.rs"]
 mod server;
 
-use server::{Answered, Body, CallError, Counts, Doorkeeper, PartnerClient};
+use scratch::Scratch;
+use server::{
+    Answered, Body, CLIENT_ID, CLIENT_SECRET, CallError, Counts, Doorkeeper, PartnerClient,
+};
+use tower_partner_auth::{ClientCredentials, Secret};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -159,4 +166,100 @@ async fn a_token_server_that_crashes_for_ten_seconds_is_survived() {
     assert_eq!(tokens.counts().await.token_statuses, BTreeMap::from([(200, 1)]));
     let counts = api.counts().await;
     assert_eq!(rejections(&counts), 0, "an expired token is never sent: {counts:?}");
+}
+
+/// 500 calls a second.
+const EVERY: Duration = Duration::from_millis(2);
+/// With all that an encoding could get wrong, as the first one has.
+const NEW_SECRET: &str = "n3w&s =+/:%26";
+const NEWEST_SECRET: &str = "n3w3st";
+
+/// Calls of a client for so long, while something else is done.
+async fn calls_during(
+    server: &Doorkeeper,
+    client: &PartnerClient,
+    duration: Duration,
+    meanwhile: impl Future<Output = ()>,
+) -> Answers {
+    let request = get(server);
+    let begin = Instant::now();
+    let (answers, ()) = tokio::join!(client.send_for(duration, EVERY, &request), meanwhile);
+    // On a slow machine it is less; by far less would show nothing.
+    println!("{} calls in {:?}", answers.len(), begin.elapsed());
+    assert!(answers.len() > 200 * duration.as_secs() as usize, "{} calls", answers.len());
+    answers
+}
+
+fn granted_and_refused(counts: &Counts) -> (usize, usize) {
+    let of = |status| counts.token_statuses.get(&status).copied().unwrap_or_default();
+    (of(200), of(401))
+}
+
+async fn until(server: &Doorkeeper, condition: impl Fn(usize, usize) -> bool) {
+    loop {
+        let (granted, refused) = granted_and_refused(&server.counts().await);
+        if condition(granted, refused) {
+            return;
+        }
+        tokio::time::sleep(SECOND / 20).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Doorkeeper (Debian: ruby-doorkeeper ruby-activerecord puma ruby-sqlite3)"]
+async fn a_secret_that_is_changed_at_the_server_and_then_in_the_file_costs_no_call() {
+    // Given
+    let server = Doorkeeper::start(&[("DOORKEEPER_LIFE", "24")]);
+    let file = Scratch::with(CLIENT_SECRET);
+    let client = server.client_with_secret(Secret::file(file.path()));
+    client.send(get(&server)).await.expect("a token");
+    let first = client.last_presented();
+    // When
+    let change = async {
+        tokio::time::sleep(SECOND).await;
+        server.change_secret(NEW_SECRET).await;
+        // A renewal with the old one: from then on it is known that it is no good.
+        until(&server, |_, refused| refused > 0).await;
+        file.replace(format!("{NEW_SECRET}\n"));
+    };
+    let answers = calls_during(&server, &client, 30 * SECOND, change).await;
+    // Then
+    assert_ok(&answers);
+    let counts = server.counts().await;
+    let (granted, refused) = granted_and_refused(&counts);
+    assert!(refused >= 1, "{counts:?}");
+    assert!(granted >= 2, "{counts:?}");
+    assert!(client.last_presented() != first, "the first token has ended");
+    assert_eq!(counts.api_statuses, BTreeMap::from([(200, answers.len() + 1)]), "no rejection");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Doorkeeper (Debian: ruby-doorkeeper ruby-activerecord puma ruby-sqlite3)"]
+async fn with_two_secrets_that_overlap_no_fetch_fails_when_the_server_changes_its_own() {
+    // Given tokens of two seconds, and a second secret that is still to come
+    let server = Doorkeeper::start(&[("DOORKEEPER_LIFE", "2")]);
+    let (first, second) = (Scratch::with(CLIENT_SECRET), Scratch::new());
+    let credentials = ClientCredentials::new(CLIENT_ID, Secret::file(first.path()))
+        .or_secret(Secret::file(second.path()));
+    let client = server.client_of(credentials);
+    client.send(get(&server)).await.expect("a token");
+    // When it changes twice
+    let change = async {
+        until(&server, |granted, _| granted >= 4).await;
+        second.replace(NEW_SECRET);
+        server.change_secret(NEW_SECRET).await;
+        until(&server, |_, refused| refused == 1).await;
+        let (granted, _) = granted_and_refused(&server.counts().await);
+        until(&server, |now, _| now >= granted + 3).await;
+        first.replace(NEWEST_SECRET);
+        server.change_secret(NEWEST_SECRET).await;
+    };
+    let answers = calls_during(&server, &client, 20 * SECOND, change).await;
+    // Then each change cost one refusal, in a fetch that got its token all the same.
+    assert_ok(&answers);
+    let counts = server.counts().await;
+    let (granted, refused) = granted_and_refused(&counts);
+    assert_eq!(refused, 2, "{counts:?}");
+    assert!(granted >= 10, "{counts:?}");
+    assert_eq!(counts.api_statuses, BTreeMap::from([(200, answers.len() + 1)]), "no rejection");
 }

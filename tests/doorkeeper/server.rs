@@ -27,13 +27,13 @@ use tower::{Layer, Service, ServiceExt};
 use tower_partner_auth::partner::USE_CASES;
 use tower_partner_auth::{
     AuthOutcome, Builder, ClientAuthentication, ClientCredentials, Environment, Error, PartnerAuth,
-    PartnerAuthLayer, ReplayBody,
+    PartnerAuthLayer, ReplayBody, Secret,
 };
 
-const CLIENT_ID: &str = "partner-client";
+pub(crate) const CLIENT_ID: &str = "partner-client";
 
 /// With all that an encoding could get wrong.
-const CLIENT_SECRET: &str = "s3cr&t =+/:%26";
+pub(crate) const CLIENT_SECRET: &str = "s3cr&t =+/:%26";
 
 const READY: &str = "Listening on http://";
 const ROUTES: &str = "routes.json";
@@ -160,13 +160,17 @@ impl Doorkeeper {
         self.client_with(|builder| builder)
     }
 
-    pub(crate) fn client_with_secret(&self, secret: &str) -> PartnerClient {
-        self.build_client(ClientCredentials::new(CLIENT_ID, secret), |builder| builder)
+    pub(crate) fn client_with_secret(&self, secret: impl Into<Secret>) -> PartnerClient {
+        self.client_of(ClientCredentials::new(CLIENT_ID, secret))
+    }
+
+    pub(crate) fn client_of(&self, credentials: ClientCredentials) -> PartnerClient {
+        self.build_client(credentials, |builder| builder)
     }
 
     pub(crate) fn client_that(&self, authentication: ClientAuthentication) -> PartnerClient {
         let credentials = ClientCredentials::new(CLIENT_ID, CLIENT_SECRET);
-        self.build_client(credentials.with_authentication(authentication), |builder| builder)
+        self.client_of(credentials.with_authentication(authentication))
     }
 
     pub(crate) fn client_with(&self, configure: impl FnOnce(Builder) -> Builder) -> PartnerClient {
@@ -187,20 +191,27 @@ impl Doorkeeper {
     }
 
     pub(crate) async fn counts(&self) -> Counts {
-        let (status, body) = self.control("GET", "/__counts").await;
+        let (status, body) = self.control("GET", "/__counts", "").await;
         assert_eq!(status, StatusCode::OK);
         serde_json::from_slice(&body).expect("counts")
     }
 
-    /// Revokes every token there is.
-    pub(crate) async fn revoke_all(&self) {
-        let (status, _) = self.control("POST", "/__revoke").await;
+    /// Gives the client another secret; the one before is no good from now on.
+    pub(crate) async fn change_secret(&self, secret: &str) {
+        let (status, _) = self.control("POST", "/__secret", secret).await;
         assert_eq!(status, StatusCode::NO_CONTENT);
     }
 
-    async fn control(&self, method: &str, path: &str) -> (StatusCode, Bytes) {
+    /// Revokes every token there is.
+    pub(crate) async fn revoke_all(&self) {
+        let (status, _) = self.control("POST", "/__revoke", "").await;
+        assert_eq!(status, StatusCode::NO_CONTENT);
+    }
+
+    async fn control(&self, method: &str, path: &str, body: &str) -> (StatusCode, Bytes) {
         let uri = format!("{}{path}", self.origin);
-        let request = Request::builder().method(method).uri(uri).body(Body::default()).unwrap();
+        let body = Body::from(body.to_owned());
+        let request = Request::builder().method(method).uri(uri).body(body).unwrap();
         let response = self.controls.request(request).await.expect("the server answers");
         (response.status(), response.into_body().collect().await.unwrap().to_bytes())
     }
