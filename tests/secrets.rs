@@ -90,6 +90,11 @@ async fn a_variable_is_read() {
     let calls = scripted(Secret::env("CARGO_PKG_NAME"), TokenServer::answering(grant(100)));
     calls.call().await.unwrap();
     assert_eq!(shown(&calls.tokens), [env!("CARGO_PKG_NAME")]);
+
+    let unset = ClientCredentials::new(ID, Secret::env("PARTNER_AUTH_NO_SUCH_VARIABLE"));
+    let error = unset.client_secret().await.unwrap_err();
+    assert_eq!(error.kind(), SecretErrorKind::NotSet);
+    assert!(error.to_string().contains("PARTNER_AUTH_NO_SUCH_VARIABLE"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

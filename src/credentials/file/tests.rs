@@ -148,6 +148,13 @@ fn a_file_that_never_stops_changing_is_given_up() {
     assert_eq!(reads, READS);
 }
 
+// The kernel's files are of no length until they are read.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_of_another_length_than_it_says_is_given_up() {
+    assert!(matches!(read(Path::new("/proc/self/status")), Err(ReadError::Changing)));
+}
+
 #[test]
 fn an_empty_file_may_be_about_to_be_written() {
     let directory = Directory::new();
