@@ -9,8 +9,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::runtime::{Builder, Runtime};
-use tower_partner_auth::sandbox::Sandbox;
 use tower_partner_auth::PartnerAuthLayer;
+use tower_partner_auth::sandbox::Sandbox;
 
 pub(crate) type HttpClient<B> = Client<HttpConnector, B>;
 
