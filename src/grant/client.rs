@@ -195,3 +195,39 @@ fn transport(error: impl Into<BoxError>, host: Option<&str>) -> TokenError {
     };
     failure.with_source(error)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http_body::Frame;
+
+    use super::*;
+
+    /// So many frames of a kibibyte.
+    struct Kibibytes(usize);
+
+    impl Body for Kibibytes {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let left = self.0.checked_sub(1);
+            self.0 = left.unwrap_or_default();
+            Poll::Ready(left.map(|_| Ok(Frame::data(Bytes::from_static(&[b'x'; 1024])))))
+        }
+    }
+
+    #[test]
+    fn the_answers_buffer_never_grows_and_so_leaves_no_token_behind() {
+        let bytes = tokio_test::block_on(read(Kibibytes(64))).unwrap();
+        assert_eq!((bytes.len(), bytes.capacity()), (MAX_ANSWER, MAX_ANSWER));
+        let bytes = tokio_test::block_on(read(Kibibytes(1))).unwrap();
+        assert_eq!((bytes.len(), bytes.capacity()), (1024, MAX_ANSWER));
+        let error = tokio_test::block_on(read(Kibibytes(65))).unwrap_err();
+        assert_eq!(error.kind(), TokenErrorKind::TooLarge);
+    }
+}
