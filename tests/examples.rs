@@ -1,5 +1,5 @@
-//! The tour, run as its reader runs it: the metrics of its scenes beside the servers' counts, and the
-//! live view of tokens.
+//! The examples, run as their readers run them: the metrics of the tour's scenes beside the servers'
+//! counts, the live view of tokens, and the health endpoints.
 
 use std::process::Command;
 use std::time::Duration;
@@ -17,10 +17,10 @@ mod view;
 
 use board::{Board, Row, Used};
 
-/// What the tour prints, if it succeeds.
-fn tour(arguments: &[&str]) -> String {
+/// What an example prints, if it succeeds.
+fn run(example: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO"));
-    command.args(["run", "--quiet", "--all-features", "--example", "tour", "--"]).args(arguments);
+    command.args(["run", "--quiet", "--all-features", "--example", example, "--"]).args(arguments);
     // What this test is told of its package would have ring's build script run, and compile, anew.
     let told = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let of_package =
@@ -37,7 +37,7 @@ fn tour(arguments: &[&str]) -> String {
 #[test]
 fn a_scrape_during_the_scenes_shows_exactly_what_the_servers_have_counted() {
     // When
-    let printed = tour(&[]);
+    let printed = run("tour", &[]);
     // Then
     let table = printed.split_once("what the servers have counted").expect("the table").1;
     let rows = table.lines().filter_map(|line| {
@@ -61,7 +61,7 @@ fn a_scrape_during_the_scenes_shows_exactly_what_the_servers_have_counted() {
 #[test]
 fn without_a_terminal_the_live_view_is_lines_for_a_while() {
     // When
-    let printed = tour(&["--watch", "--for", "2s"]);
+    let printed = run("tour", &["--watch", "--for", "2s"]);
     // Then
     let of_one_scope = printed.lines().filter(|line| line.starts_with("  refer_merchant "));
     let states: Vec<_> =
@@ -105,4 +105,24 @@ fn a_frame_shows_of_each_token_its_age_what_is_left_and_what_became_of_calls() {
     assert!(lines[10].contains("q: quit"), "{screen}");
     let bar = screen.buffer().content().iter().find(|cell| cell.symbol() == "█");
     assert_eq!(bar.expect("a bar").fg, Color::Yellow);
+}
+
+#[test]
+fn the_health_endpoints_tell_an_outage_its_reason_and_its_end() {
+    // When
+    let printed = run("health", &[]);
+    // Then
+    let told: Vec<_> = printed.lines().filter(|line| line.contains("answers")).collect();
+    assert_eq!(
+        told,
+        [
+            "before the outage: /ready answers 200",
+            "in the outage: /ready answers 503",
+            "in the outage: /live answers 200",
+            "after the outage: /ready answers 200",
+        ]
+    );
+    for part in ["\"scope\": \"refer_merchant\"", "\"kind\": \"status\"", "\"status\": 503"] {
+        assert!(printed.contains(part), "{part}: {printed}");
+    }
 }
