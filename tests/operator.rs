@@ -307,6 +307,9 @@ async fn a_token_that_comes_back_the_same_is_seen_as_such() {
     assert!(matches!(token.last_fetch().unwrap().outcome(), FetchOutcome::SameToken));
     assert_eq!(token.generation(), 1);
     assert_eq!(token.next_attempt(), Some(10 * SECOND), "half way to the hard edge");
+    assert_eq!(token.cooling(), Some(10 * SECOND));
+    tokio::time::sleep(10 * SECOND).await;
+    assert_eq!(status(&calls.auth, SCOPE).cooling(), None);
 }
 
 // === evictions ===
