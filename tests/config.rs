@@ -12,6 +12,8 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 use scripted::{TokenServer, grant};
 use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::{Error as ValueError, MapDeserializer};
 use tower_partner_auth::{
     BuildError, Builder, ClientAuthentication, ClientCredentials, Config, Environment,
     OnUnauthorized, PartnerAuthLayer, ProblemKind, Route, Secret,
@@ -249,8 +251,6 @@ fn what_has_the_wrong_shape_is_told_with_its_place() {
         ("environment = \"tset\"", &["environment: ", "\"tset\"", "\"test\", \"production\""]),
         ("environment = { at = \"x\" }", &["environment: ", "\"production\""]),
         ("token_url = [\"a\"]", &["token_url: ", "expected a string"]),
-        ("token_parameters = { audience = 5 }", &["token_parameters.audience: ", "`5`"]),
-        ("token_headers = \"x: y\"", &["token_headers: ", "expected a map"]),
         ("routes = { url = \"x\" }", &["routes: ", "expected a sequence"]),
         ("[[routes]]\nscope = \"a\"", &["routes[0]: ", "missing field `url`"]),
         ("[[routes]]\nurl = \"x\"", &["routes[0]: ", "missing field `scope`"]),
@@ -318,6 +318,43 @@ fn what_has_the_wrong_shape_about_the_client_is_told_without_the_secret() {
     ] {
         assert_misread(client, parts);
     }
+}
+
+#[test]
+fn what_has_the_wrong_shape_where_a_secret_may_be_is_told_without_it() {
+    const CLIENT: &str = "client = { id = \"id\", secret = \"s3cret\" }\n";
+    for (text, parts) in [
+        ("token_headers = \"x-api-key: s3cret\"", &["token_headers: ", "a table"][..]),
+        ("token_headers = { k = 31415926 }", &["token_headers.k: ", "a string in quotes"]),
+        ("token_headers = { k = [\"s3cret\"] }", &["token_headers.k: ", "a string in quotes"]),
+        ("token_parameters = \"key=s3cret\"", &["token_parameters: ", "a table"]),
+        ("token_parameters = { k = 31415926 }", &["token_parameters.k: ", "a string in quotes"]),
+        (
+            "token_parameters = { k = [\"s3cret\", 3.1415926] }",
+            &["token_parameters.k[1]: ", "a string in quotes"],
+        ),
+        (
+            "environment = \"id:s3cret@partner.example.com\"",
+            &["environment: ", "\"partner.example.com\"", "\"production\""],
+        ),
+        (
+            "environment = \"https://id:s3cret@partner.example.com\"\nstrict = 5",
+            &["strict: ", "expected a boolean"],
+        ),
+    ] {
+        assert_misread(&format!("{CLIENT}{text}"), parts);
+    }
+}
+
+#[test]
+fn a_secret_of_more_digits_than_a_number_has_is_not_told() {
+    fn assert_hidden<'de, T: IntoDeserializer<'de, ValueError>>(secret: T) {
+        let file = MapDeserializer::<_, ValueError>::new([("client", secret)].into_iter());
+        let error = Config::deserialize(file).unwrap_err().to_string();
+        assert_tells(&error, "", &["client: ", "in quotes"]);
+    }
+    assert_hidden(31_415_926_535_897_932_384_626_433_u128);
+    assert_hidden(-31_415_926_535_897_932_384_626_433_i128);
 }
 
 #[test]

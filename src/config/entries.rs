@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::client::Client;
 #[cfg(feature = "rustls")]
 use super::root_certificates::RootCertificates;
-use super::values::{self, OneOrMany};
+use super::values::{self, OneOrMany, Text};
 use crate::builder::Builder;
 use crate::partner::Environment;
 use crate::route::{OnUnauthorized, Route};
@@ -23,9 +23,9 @@ pub(super) struct Entries {
     environment: Option<Environment>,
     token_url: Option<String>,
     #[serde(default)]
-    token_parameters: BTreeMap<String, OneOrMany<String>>,
+    token_parameters: BTreeMap<String, OneOrMany<Text>>,
     #[serde(default)]
-    token_headers: BTreeMap<String, String>,
+    token_headers: BTreeMap<String, Text>,
     #[serde(default)]
     routes: Vec<RouteEntry>,
     #[serde(default)]
@@ -70,10 +70,10 @@ impl Entries {
         builder = set(builder, self.environment, Builder::environment);
         builder = set(builder, self.token_url, Builder::token_url);
         for (name, OneOrMany(values)) in self.token_parameters {
-            let add = |builder: Builder, value| builder.token_parameter(name.as_str(), value);
+            let add = |builder: Builder, Text(value)| builder.token_parameter(name.as_str(), value);
             builder = values.into_iter().fold(builder, add);
         }
-        for (name, value) in self.token_headers {
+        for (name, Text(value)) in self.token_headers {
             builder = builder.token_header(name, value);
         }
         #[cfg(feature = "rustls")]

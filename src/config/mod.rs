@@ -117,8 +117,14 @@ impl<'de> Deserialize<'de> for Config {
         if !tree.is_object() {
             return Err(D::Error::custom("expected a table with `client` and more"));
         }
-        if tree.get("client").is_some_and(|client| !client.is_object()) {
-            return Err(D::Error::custom("client: expected a table with `id` and `secret`"));
+        for (key, of) in [
+            ("client", "`id` and `secret`"),
+            ("token_headers", "a value in quotes for each header"),
+            ("token_parameters", "a value in quotes for each parameter"),
+        ] {
+            if tree.get(key).is_some_and(|value| !value.is_object()) {
+                return Err(D::Error::custom(format_args!("{key}: expected a table with {of}")));
+            }
         }
         let entries = serde_path_to_error::deserialize(tree).map_err(D::Error::custom)?;
         Ok(Self { entries })

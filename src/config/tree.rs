@@ -20,6 +20,8 @@ impl<'de> Deserialize<'de> for Tree {
 
 struct TreeVisitor;
 
+const TOO_LONG: &str = "the number is too long: put it in quotes";
+
 impl<'de> Visitor<'de> for TreeVisitor {
     type Value = Value;
 
@@ -37,6 +39,16 @@ impl<'de> Visitor<'de> for TreeVisitor {
 
     fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
         Ok(value.into())
+    }
+
+    // Of these, serde would repeat what it found: it may be a secret of digits alone.
+
+    fn visit_i128<E: de::Error>(self, _: i128) -> Result<Value, E> {
+        Err(E::custom(TOO_LONG))
+    }
+
+    fn visit_u128<E: de::Error>(self, _: u128) -> Result<Value, E> {
+        Err(E::custom(TOO_LONG))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {

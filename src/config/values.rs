@@ -10,17 +10,25 @@ use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{
     self, Deserialize, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
 };
+use serde_json::Value;
 
 use crate::partner::Environment;
+use crate::route::shown;
 
 /// One value where most need only one, or a list.
 #[derive(Clone)]
 pub(super) struct OneOrMany<T>(pub(super) Vec<T>);
 
+/// A string that may be a secret: what stands in its place is not repeated.
+#[derive(Clone)]
+pub(super) struct Text(pub(super) String);
+
 /// A string of which only what it is read as is known: a method, a header's name.
 struct Parsed<T> {
     expecting: &'static str,
     parse: fn(&str) -> Option<T>,
+    /// What of it may be repeated.
+    shown: fn(&str) -> String,
 }
 
 /// A duration with its unit. A bare number is refused: seconds and milliseconds look alike.
@@ -31,6 +39,7 @@ where
     let duration = deserializer.deserialize_str(Parsed {
         expecting: "a duration with its unit, such as \"30s\", \"500ms\" or \"1h 30m\"",
         parse: |text| humantime::parse_duration(text).ok(),
+        shown: str::to_owned,
     });
     duration.map(Some)
 }
@@ -47,6 +56,8 @@ where
             "production" => Some(Environment::production()),
             origin => origin.contains("://").then(|| Environment::at(origin)),
         },
+        // It was meant as a URL, perhaps, and may have a password in it.
+        shown,
     });
     environment.map(Some)
 }
@@ -58,6 +69,7 @@ pub(super) fn method<'de, D: Deserializer<'de>>(
     let method = deserializer.deserialize_str(Parsed {
         expecting: "an HTTP method in upper case, such as \"GET\", or no `method` for all",
         parse: |text| text.parse().ok().filter(|_| !text.bytes().any(|b| b.is_ascii_lowercase())),
+        shown: str::to_owned,
     });
     method.map(Some)
 }
@@ -69,6 +81,7 @@ pub(super) fn header<'de, D: Deserializer<'de>>(
     let header = deserializer.deserialize_str(Parsed {
         expecting: "the name of a header, such as \"x-partner-token\"",
         parse: |text| text.parse().ok(),
+        shown: str::to_owned,
     });
     header.map(Some)
 }
@@ -81,7 +94,17 @@ impl<T> Visitor<'_> for Parsed<T> {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-        (self.parse)(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+        (self.parse)(text)
+            .ok_or_else(|| E::invalid_value(Unexpected::Str(&(self.shown)(text)), &self))
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(text) => Ok(Self(text)),
+            _ => Err(de::Error::custom("expected a string in quotes")),
+        }
     }
 }
 
