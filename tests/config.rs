@@ -251,6 +251,8 @@ fn what_has_the_wrong_shape_is_told_with_its_place() {
         ("environment = \"tset\"", &["environment: ", "\"tset\"", "\"test\", \"production\""]),
         ("environment = { at = \"x\" }", &["environment: ", "\"production\""]),
         ("token_url = [\"a\"]", &["token_url: ", "expected a string"]),
+        ("replay_limit = inf", &["replay_limit: ", "not finite"]),
+        ("no_such_key = nan", &["no_such_key: ", "not finite"]),
         ("routes = { url = \"x\" }", &["routes: ", "expected a sequence"]),
         ("[[routes]]\nscope = \"a\"", &["routes[0]: ", "missing field `url`"]),
         ("[[routes]]\nurl = \"x\"", &["routes[0]: ", "missing field `scope`"]),

@@ -51,8 +51,13 @@ impl<'de> Visitor<'de> for TreeVisitor {
         Err(E::custom(TOO_LONG))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        // Else it would be null, and nothing at all.
+        if value.is_finite() {
+            Ok(value.into())
+        } else {
+            Err(E::custom("the number is not finite"))
+        }
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
