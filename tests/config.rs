@@ -449,6 +449,7 @@ fn what_is_not_there_is_told_with_its_place() {
     for (path, part) in [
         ("/nowhere/root.pem", "\"/nowhere/root.pem\" could not be read"),
         (concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), "BEGIN CERTIFICATE"),
+        ("-----BEGIN PRIVATE KEY-----\ns3cret\n-----END PRIVATE KEY-----", "put them into a file"),
     ] {
         assert_problems(
             &format!("environment = \"test\"\ntoken_root_certificates = {path:?}\n{client}"),
