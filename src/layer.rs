@@ -134,7 +134,7 @@ impl PartnerAuthLayer {
     pub fn set_credentials(&self, credentials: ClientCredentials) -> Result<(), BuildError> {
         let problems = credentials.problems();
         if !problems.is_empty() {
-            return Err(BuildError::new(problems));
+            return Err(BuildError::new(problems).without_paths());
         }
         self.auth.slots().set_credentials(credentials);
         Ok(())

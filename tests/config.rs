@@ -417,7 +417,7 @@ fn what_is_wrong_in_itself_is_told_all_at_once_with_its_places() {
             scope = "write"
         "#,
         &[
-            (ProblemKind::Credentials, Some("client"), "client id is empty"),
+            (ProblemKind::Credentials, Some("client.id"), "client id is empty"),
             (ProblemKind::TokenUrl, Some("token_url"), "use https"),
             (ProblemKind::TokenParameter, Some("token_parameters.client_secret"), "remove it"),
             (ProblemKind::Limit, Some("wait_limit"), "zero"),
@@ -440,10 +440,14 @@ fn what_is_not_there_is_told_with_its_place() {
         &with(&format!("{{ id = {{ env = \"{UNSET}\" }}, secret = \"s3cret\" }}")),
         &problem(UNSET),
     );
-    let problem = |part| [(ProblemKind::Credentials, Some("client"), part)];
+    let problem = |part| [(ProblemKind::Credentials, Some("client.secret"), part)];
     let secret = |secret: &str| with(&format!("{{ id = \"id\", secret = {secret} }}"));
     assert_problems(&secret(&format!("{{ env = \"{UNSET}\" }}")), &problem(UNSET));
     assert_problems(&secret("{ file = \"/nowhere/secret\" }"), &problem("/nowhere/secret"));
+    assert_problems(
+        &secret(&format!("[\"s3cret\", {{ env = \"{UNSET}\" }}]")),
+        &[(ProblemKind::Credentials, Some("client.secret[1]"), UNSET)],
+    );
     let client = "client = { id = \"id\", secret = \"s3cret\" }";
     #[cfg(feature = "rustls")]
     for (path, part) in [
@@ -477,6 +481,9 @@ fn what_is_said_in_code_has_no_place_in_a_file() {
     assert!(from_code(code.build().unwrap_err()));
     let added = config(MINIMAL).into_builder().route(bad_route());
     assert!(from_code(added.build().unwrap_err()));
+    let swapped = config(MINIMAL).build().unwrap();
+    let nameless = ClientCredentials::new("", "s3cret");
+    assert!(from_code(swapped.set_credentials(nameless).unwrap_err()));
 }
 
 #[test]

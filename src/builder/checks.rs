@@ -21,8 +21,7 @@ impl Builder {
     /// The layer, or everything that is wrong, each with its place in a file.
     pub(super) fn checked(mut self) -> Result<PartnerAuthLayer, Vec<Problem>> {
         let mut problems = mem::take(&mut self.faults);
-        let credentials = self.credentials.problems();
-        problems.extend(credentials.into_iter().map(|problem| problem.at("client")));
+        problems.extend(self.credentials.problems());
         let endpoint = self.endpoint().map_err(|problem| problems.push(problem)).ok();
         problems.extend(self.parameter_faults());
         problems.extend(self.headers.faults());

@@ -307,11 +307,9 @@ impl Builder {
     /// client, where the feature `rustls` is off and none was given.
     pub fn build(self) -> Result<PartnerAuthLayer, BuildError> {
         let from_file = self.from_file;
-        self.checked().map_err(|mut problems| {
-            if !from_file {
-                problems.iter_mut().for_each(Problem::forget_path);
-            }
-            BuildError::new(problems)
+        self.checked().map_err(|problems| {
+            let error = BuildError::new(problems);
+            if from_file { error } else { error.without_paths() }
         })
     }
 }

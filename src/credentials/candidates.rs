@@ -19,6 +19,10 @@ impl Candidates {
         self.list.is_empty()
     }
 
+    pub(super) fn is_one(&self) -> bool {
+        self.list.len() == 1
+    }
+
     /// With one more.
     pub(super) fn and(&self, secret: Secret) -> Self {
         let list = self.list.iter().cloned().chain([secret]).collect();
@@ -37,12 +41,12 @@ impl Candidates {
         self.good.store(number, Ordering::Relaxed);
     }
 
-    /// Why they could not be used, were they needed now. Beside the first, a file may be still to
+    /// Why they could not be used, were they needed now, each with its number. Beside the first, a file may be still to
     /// come.
-    pub(super) fn faults(&self) -> impl Iterator<Item = SecretError> {
+    pub(super) fn faults(&self) -> impl Iterator<Item = (usize, SecretError)> {
         self.list.iter().enumerate().filter_map(|(number, secret)| {
             let error = secret.check().err()?;
-            (number == 0 || error.kind() != SecretErrorKind::NotFound).then_some(error)
+            (number == 0 || error.kind() != SecretErrorKind::NotFound).then_some((number, error))
         })
     }
 }

@@ -171,27 +171,37 @@ impl ClientCredentials {
     /// What is wrong with the pair, one problem per fault, naming no part of the secret. It reads
     /// variables and files.
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        let problem = |message: String| Problem::new(ProblemKind::Credentials, message);
+        let problem = |place: &str, message: String| {
+            Problem::new(ProblemKind::Credentials, message).at(format!("client.{place}"))
+        };
         let mut problems = Vec::new();
         if let Some((_, clause)) = fault(self.id.as_bytes()) {
-            problems.push(problem(format!("the client id {clause}")));
+            problems.push(problem("id", format!("the client id {clause}")));
         }
-        problems.extend(self.secrets.faults().map(|error| problem(with_source(&error))));
+        problems.extend(self.secrets.faults().map(|(number, error)| {
+            let place = if self.secrets.is_one() {
+                "secret".to_owned()
+            } else {
+                format!("secret[{number}]")
+            };
+            problem(&place, with_source(&error))
+        }));
         if self.authenticator.is_some() {
             if !self.secrets.is_empty() {
                 let message = "the client has an authenticator and a secret: leave or_secret out";
-                problems.push(problem(message.to_owned()));
+                problems.push(problem("secret", message.to_owned()));
             }
             if self.authentication != ClientAuthentication::default() {
                 let message = "the client has an authenticator, and with_authentication is for a \
                                secret: leave it out";
-                problems.push(problem(message.to_owned()));
+                problems.push(problem("authentication", message.to_owned()));
             }
             return problems;
         }
         // RFC 7617 §2: the first colon ends the id.
         if self.authentication == ClientAuthentication::BasicUnencoded && self.id.contains(':') {
             problems.push(problem(
+                "id",
                 "the client id has a ':', which would end it in HTTP Basic: use \
                  ClientAuthentication::Basic, or Body"
                     .to_owned(),

@@ -49,6 +49,12 @@ impl BuildError {
         Self { problems }
     }
 
+    /// There is no file that they could be in.
+    pub(crate) fn without_paths(mut self) -> Self {
+        self.problems.iter_mut().for_each(|problem| problem.path = None);
+        self
+    }
+
     /// The faults, at least one, in the order of the configuration.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
@@ -64,10 +70,6 @@ impl Problem {
     pub(crate) fn at(mut self, path: impl Into<String>) -> Self {
         self.path = Some(path.into());
         self
-    }
-
-    pub(crate) fn forget_path(&mut self) {
-        self.path = None;
     }
 
     /// Where in the configuration file the fault is, such as `routes[2].url`. `None`, if the
