@@ -4,7 +4,7 @@
 //! The other rooms say what happened, in one call of a function here, and this room makes of it the
 //! events, spans and metrics that `OBSERVABILITY.md` lists. With both features off, nothing is left
 //! of a call. None is on the way of a request that finds a fresh token and is answered well, and none
-//! is made under a lock.
+//! is made under the lock of a token.
 //!
 //! Told are scopes, kinds, counts and times; never a token, a secret, a body or a URI.
 //!
