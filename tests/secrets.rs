@@ -343,6 +343,29 @@ async fn a_provider_that_hangs_ends_in_the_attempts_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn beside_a_provider_that_hangs_or_panics_the_other_secret_is_used() {
+    let hangs = Secret::from_fn(std::future::pending::<Result<String, Infallible>>);
+    let panics = Secret::from_fn(|| async { panic!("it panics") as Result<String, Infallible> });
+    for (bad, in_time) in [(hangs, true), (panics, false)] {
+        let tokens = TokenServer::answering(grant(100)).then(200, grant(100));
+        let credentials = ClientCredentials::new(ID, bad).or_secret("good");
+        let calls = Scripted::of(credentials.clone(), tokens, |builder| {
+            builder.token_timeout(9 * SECOND).token_retries(1)
+        });
+        // One attempt is lost to it; what panics ends the fetch.
+        assert_eq!(calls.call().await.is_ok(), in_time, "{credentials:?}");
+        tokio::time::sleep(2 * SECOND).await;
+        assert_eq!(calls.call().await.unwrap(), 200);
+        assert_eq!(shown(&calls.tokens), ["good"]);
+        // And none from then on.
+        let start = tokio::time::Instant::now();
+        calls.auth.invalidate_all();
+        assert_eq!(calls.call().await.unwrap(), 200);
+        assert_eq!(start.elapsed().as_secs(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_provider_that_panics_aborts_the_fetch_and_the_next_call_starts_another() {
     let asked = Arc::new(AtomicUsize::new(0));
     let secret = Secret::from_fn({

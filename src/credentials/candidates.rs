@@ -3,15 +3,22 @@
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::secret::Secret;
+use super::secret::{Secret, SecretValue};
 use crate::error::{SecretError, SecretErrorKind};
 
-/// The secrets, and the number of the one that worked last. There are none where an authenticator
-/// stands in their place.
+/// The secrets, and the number of the one to begin with: the one that worked last, as a rule. There are
+/// none where an authenticator stands in their place.
 #[derive(Default)]
 pub(crate) struct Candidates {
     list: Vec<Secret>,
-    good: AtomicUsize,
+    first: AtomicUsize,
+}
+
+/// A secret that is being read. Dropped meanwhile, its provider hangs or has panicked.
+struct Reading<'a> {
+    candidates: &'a Candidates,
+    number: usize,
+    done: bool,
 }
 
 impl Candidates {
@@ -26,28 +33,45 @@ impl Candidates {
     /// With one more.
     pub(super) fn and(&self, secret: Secret) -> Self {
         let list = self.list.iter().cloned().chain([secret]).collect();
-        Self { list, good: AtomicUsize::new(self.good.load(Ordering::Relaxed)) }
+        Self { list, first: AtomicUsize::new(self.first.load(Ordering::Relaxed)) }
     }
 
-    /// Each once, with its number, from the one that worked last on.
-    pub(crate) fn in_order(&self) -> impl Iterator<Item = (usize, &Secret)> {
-        let good = self.good.load(Ordering::Relaxed);
-        let numbered = self.list.iter().enumerate();
-        numbered.cycle().skip(good).take(self.list.len())
+    /// The number of each once, from the one to begin with on.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = usize> + use<> {
+        let first = self.first.load(Ordering::Relaxed);
+        let count = self.list.len();
+        (0..count).cycle().skip(first).take(count)
     }
 
-    /// The one with this number worked.
-    pub(crate) fn worked(&self, number: usize) {
-        self.good.store(number, Ordering::Relaxed);
+    /// Reads the one with this number. If that is given up, the next is the first to be tried from
+    /// then on: else one that hangs would take the time of both, each time.
+    pub(crate) async fn read(&self, number: usize) -> Result<SecretValue, SecretError> {
+        let mut reading = Reading { candidates: self, number, done: false };
+        let read = self.list[number].read().await;
+        reading.done = true;
+        read
     }
 
-    /// Why they could not be used, were they needed now, each with its number. Beside the first, a file may be still to
-    /// come.
+    /// Tries this one first from now on.
+    pub(crate) fn begin_with(&self, number: usize) {
+        self.first.store(number, Ordering::Relaxed);
+    }
+
+    /// Why they could not be used, were they needed now, each with its number. Beside the first, a
+    /// file may be still to come.
     pub(super) fn faults(&self) -> impl Iterator<Item = (usize, SecretError)> {
         self.list.iter().enumerate().filter_map(|(number, secret)| {
             let error = secret.check().err()?;
             (number == 0 || error.kind() != SecretErrorKind::NotFound).then_some((number, error))
         })
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.candidates.begin_with((self.number + 1) % self.candidates.list.len());
+        }
     }
 }
 

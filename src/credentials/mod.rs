@@ -90,7 +90,8 @@ impl ClientCredentials {
     ///
     /// When the token endpoint answers `invalid_client`, or the one secret cannot be read, the other
     /// is tried in the same token request's time, each at most once. Which one worked is remembered,
-    /// by all clones, so that the next fetch costs one request again. An `invalid_client` that comes
+    /// by all clones, so that the next fetch costs one request again. After one whose provider hangs until
+    /// the request's timeout, or panics, the other is the first to be tried. An `invalid_client` that comes
     /// with a wish for rest (`Retry-After`) is not answered by another try.
     ///
     /// If none works, the error is the endpoint's `invalid_client`, with the
@@ -148,8 +149,8 @@ impl ClientCredentials {
     /// place.
     pub async fn client_secret(&self) -> Result<SecretValue, SecretError> {
         let mut failure = None;
-        for (_, secret) in self.secrets.in_order() {
-            match secret.read().await {
+        for number in self.secrets.in_order() {
+            match self.secrets.read(number).await {
                 Ok(value) => return Ok(value),
                 Err(error) => failure = failure.or(Some(error)),
             }

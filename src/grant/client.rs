@@ -85,8 +85,8 @@ where
     }
     let secrets = request.credentials().secrets();
     let (mut refused, mut unreadable) = (None, None);
-    for (number, secret) in secrets.in_order() {
-        let secret = match secret.read().await {
+    for number in secrets.in_order() {
+        let secret = match secrets.read(number).await {
             Ok(secret) => secret,
             Err(error) => {
                 unreadable = unreadable.or(Some(error));
@@ -95,7 +95,7 @@ where
         };
         match send(&mut client, request, form::encode(request, &secret)).await {
             Ok(response) => {
-                secrets.worked(number);
+                secrets.begin_with(number);
                 return Ok(response);
             }
             // A server that asks to be left alone is left alone.

@@ -123,8 +123,8 @@ async fn clients(
         };
         let allowed = allowed.map_err(|fault| bad(fault.to_string()))?;
         let mut secrets = Vec::new();
-        for (_, secret) in credentials.secrets().in_order() {
-            secrets.extend(secret.read().await.ok());
+        for number in credentials.secrets().in_order() {
+            secrets.extend(credentials.secrets().read(number).await.ok());
         }
         if secrets.is_empty() {
             let fault = credentials.client_secret().await.expect_err("none can be read");
