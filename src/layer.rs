@@ -1,6 +1,8 @@
 //! [`PartnerAuthLayer`], the handle on everything.
 
 use std::fmt;
+#[cfg(feature = "store")]
+use std::sync::Arc;
 
 use tower_layer::Layer;
 
@@ -10,6 +12,8 @@ use crate::error::BuildError;
 use crate::operator::{Prewarmed, Status, prewarm};
 use crate::scope::Scope;
 use crate::service::{PartnerAuth, Shared};
+#[cfg(feature = "store")]
+use crate::store::Health;
 
 /// Authorises the requests of an HTTP client: wraps any `Service` of HTTP requests in a
 /// [`PartnerAuth`].
@@ -39,6 +43,8 @@ use crate::service::{PartnerAuth, Shared};
 #[derive(Clone)]
 pub struct PartnerAuthLayer {
     auth: Shared,
+    #[cfg(feature = "store")]
+    store: Option<Arc<Health>>,
 }
 
 impl PartnerAuthLayer {
@@ -48,7 +54,17 @@ impl PartnerAuthLayer {
     }
 
     pub(crate) fn new(auth: Shared) -> Self {
-        Self { auth }
+        Self {
+            auth,
+            #[cfg(feature = "store")]
+            store: None,
+        }
+    }
+
+    #[cfg(feature = "store")]
+    pub(crate) fn with_store(mut self, store: Option<Arc<Health>>) -> Self {
+        self.store = store;
+        self
     }
 
     /// Fetches the tokens of all routes that are not there yet, at once, and tells of each how that
@@ -87,7 +103,10 @@ impl PartnerAuthLayer {
     /// What is known of each token at this moment: of those of all routes, and of those that
     /// requests have chosen and still use. It asks no server and waits for nothing.
     pub fn status(&self) -> Status {
-        Status::of(&self.auth.slots().all())
+        let status = Status::of(&self.auth.slots().all());
+        #[cfg(feature = "store")]
+        let status = status.with_store(self.store.as_ref().map(|health| health.status()));
+        status
     }
 
     /// Sets the gauges of the tokens to this moment: how long they live yet, how long the token server

@@ -56,6 +56,8 @@ mod route;
 pub mod sandbox;
 mod scope;
 mod service;
+#[cfg(feature = "store")]
+mod store;
 mod striped;
 mod sync;
 mod token;
@@ -80,4 +82,8 @@ pub use partner::Environment;
 pub use route::{OnUnauthorized, Route};
 pub use scope::{InvalidScope, Scope};
 pub use service::{AuthOutcome, PartnerAuth, Rejection, RequestAuth, ResponseFuture};
+#[cfg(feature = "redis")]
+pub use store::RedisStore;
+#[cfg(feature = "store")]
+pub use store::{Entry, InvalidStoreKey, Lease, SharedStore, StoreKeys, StoreStatus, View};
 pub use token::{FetchOutcome, LastFetch, TokenState, TokenStatus};

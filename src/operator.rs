@@ -6,12 +6,14 @@ use serde::Serialize;
 
 use crate::error::TokenError;
 use crate::scope::Scope;
+#[cfg(feature = "store")]
+use crate::store::StoreStatus;
 use crate::token::{Acquired, Patience, Slot, TokenStatus};
 
 /// The tokens of a layer at one moment: see
 /// [`PartnerAuthLayer::status`](crate::PartnerAuthLayer::status).
 ///
-/// It serialises to a list of [`TokenStatus`]. It holds no token and no secret.
+/// It serialises to an object with a list of [`TokenStatus`], `tokens`. It holds no token and no secret.
 ///
 /// ```
 /// # fn health(auth: &tower_partner_auth::PartnerAuthLayer) -> bool {
@@ -20,9 +22,11 @@ use crate::token::{Acquired, Patience, Slot, TokenStatus};
 /// # }
 /// ```
 #[derive(Debug, Clone, Serialize)]
-#[serde(transparent)]
 pub struct Status {
     tokens: Vec<TokenStatus>,
+    #[cfg(feature = "store")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<StoreStatus>,
 }
 
 /// How fetching tokens ahead went: see [`PartnerAuthLayer::prewarm`](crate::PartnerAuthLayer::prewarm).
@@ -34,7 +38,23 @@ pub struct Prewarmed {
 
 impl Status {
     pub(crate) fn of(slots: &[Arc<Slot>]) -> Self {
-        Self { tokens: slots.iter().map(|slot| slot.status()).collect() }
+        Self {
+            tokens: slots.iter().map(|slot| slot.status()).collect(),
+            #[cfg(feature = "store")]
+            store: None,
+        }
+    }
+
+    #[cfg(feature = "store")]
+    pub(crate) fn with_store(mut self, store: Option<StoreStatus>) -> Self {
+        self.store = store;
+        self
+    }
+
+    /// How the [shared store](crate::Builder::shared_store) does, if there is one.
+    #[cfg(feature = "store")]
+    pub fn store(&self) -> Option<&StoreStatus> {
+        self.store.as_ref()
     }
 
     /// The tokens, in the order of their scopes.

@@ -9,7 +9,7 @@ use http::Uri;
 use super::rules::{Rules, Standing};
 use super::{Builder, Source};
 use crate::error::{Problem, ProblemKind};
-use crate::grant::{OWN_PARAMETERS, TokenSource, default_source};
+use crate::grant::{OWN_PARAMETERS, TokenSource, attempts, flight};
 use crate::layer::PartnerAuthLayer;
 use crate::observe;
 use crate::partner::Environment;
@@ -37,9 +37,17 @@ impl Builder {
         if let Some(environment) = &self.environment {
             rules.add_environment(environment, &mut problems);
         }
-        let source = self.source().map_err(|problem| problems.push(problem)).ok();
-        let (Some(endpoint), Some(source), true) = (endpoint, source, problems.is_empty()) else {
+        let attempts = self.attempts().map_err(|problem| problems.push(problem)).ok();
+        let (Some(endpoint), Some(attempts), true) = (endpoint, attempts, problems.is_empty())
+        else {
             return Err(problems);
+        };
+        #[cfg(feature = "store")]
+        let (attempts, store) = self.shared(attempts);
+        let source = match self.source {
+            // Its own timeouts and retries are all there are.
+            Source::Custom(_) => attempts,
+            Source::BuiltIn | Source::OverClient(_) => flight(attempts, self.timeouts),
         };
 
         observe::layer_built();
@@ -67,7 +75,11 @@ impl Builder {
             .map(|rule| guard(rule.policy, Some(slots.of_route(&rule.scope))))
             .collect();
         guards.push(guard(Policy::default(), None));
-        Ok(PartnerAuthLayer::new(Shared::new(Auth::new(rules.table, guards, slots, self.strict))))
+        let layer =
+            PartnerAuthLayer::new(Shared::new(Auth::new(rules.table, guards, slots, self.strict)));
+        #[cfg(feature = "store")]
+        let layer = layer.with_store(store);
+        Ok(layer)
     }
 
     fn endpoint(&self) -> Result<Uri, Problem> {
@@ -115,6 +127,10 @@ impl Builder {
             ("soft_window", Some(self.windows.soft)),
             ("hard_window", Some(self.windows.hard)),
             ("max_token_age", self.max_token_age),
+            #[cfg(feature = "store")]
+            ("store_lease", Some(self.store.lease)),
+            #[cfg(feature = "store")]
+            ("store_timeout", Some(self.store.answer)),
         ];
         let zero =
             limits.into_iter().filter(|(_, limit)| limit.is_some_and(|limit| limit.is_zero()));
@@ -144,14 +160,15 @@ impl Builder {
         problems
     }
 
-    fn source(&self) -> Result<TokenSource, Problem> {
+    /// What is called for one try to get a token.
+    fn attempts(&self) -> Result<TokenSource, Problem> {
         match &self.source {
             Source::Custom(source) => Ok(source.clone()),
-            Source::OverClient(client) => Ok(default_source(client.clone(), self.timeouts)),
+            Source::OverClient(client) => Ok(attempts(client.clone(), self.timeouts)),
             #[cfg(feature = "rustls")]
             Source::BuiltIn => {
                 let client = crate::grant::http_client(self.connect_timeout, self.roots.trusted());
-                Ok(default_source(client, self.timeouts))
+                Ok(attempts(client, self.timeouts))
             }
             #[cfg(not(feature = "rustls"))]
             Source::BuiltIn => Err(Problem::new(

@@ -4,6 +4,8 @@
 mod checks;
 mod headers;
 mod rules;
+#[cfg(feature = "store")]
+mod shared_store;
 
 use std::fmt;
 use std::time::Duration;
@@ -70,6 +72,8 @@ pub struct Builder {
     max_token_age: Option<Duration>,
     keep_warm: bool,
     replay_limit: usize,
+    #[cfg(feature = "store")]
+    store: shared_store::SharedStoreConfig,
 }
 
 enum Source {
@@ -104,6 +108,8 @@ impl Builder {
             max_token_age: None,
             keep_warm: false,
             replay_limit: DEFAULT_REPLAY_LIMIT,
+            #[cfg(feature = "store")]
+            store: shared_store::SharedStoreConfig::default(),
         }
     }
 
@@ -318,7 +324,8 @@ impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not their values, which may be keys.
         let parameters: Vec<_> = self.parameters.iter().map(|(name, _)| name).collect();
-        f.debug_struct("Builder")
+        let mut debug = f.debug_struct("Builder");
+        debug
             .field("credentials", &self.credentials)
             .field("environment", &self.environment)
             .field("token_url", &self.token_url.as_deref().map(shown))
@@ -331,7 +338,9 @@ impl fmt::Debug for Builder {
             .field("windows", &self.windows)
             .field("max_token_age", &self.max_token_age)
             .field("keep_warm", &self.keep_warm)
-            .field("replay_limit", &self.replay_limit)
-            .finish_non_exhaustive()
+            .field("replay_limit", &self.replay_limit);
+        #[cfg(feature = "store")]
+        debug.field("store", &self.store);
+        debug.finish_non_exhaustive()
     }
 }

@@ -14,6 +14,8 @@ mod client;
 mod form;
 #[cfg(feature = "rustls")]
 mod http_client;
+#[cfg(feature = "store")]
+mod known;
 mod proof;
 mod request;
 mod response;
@@ -26,10 +28,12 @@ pub use client::ClientCredentialsGrant;
 pub(crate) use form::{FRAMING_HEADERS, OWN_HEADERS, OWN_PARAMETERS};
 #[cfg(feature = "rustls")]
 pub(crate) use http_client::http_client;
+#[cfg(feature = "store")]
+pub(crate) use known::Known;
 pub use request::TokenRequest;
 pub use response::TokenResponse;
 #[cfg(feature = "rustls")]
 pub(crate) use roots::Roots;
 pub(crate) use stack::{
-    HttpClient, Timeouts, TokenSource, boxed_http_client, boxed_source, default_source,
+    HttpClient, Timeouts, TokenSource, attempts, boxed_http_client, boxed_source, flight,
 };

@@ -4,7 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, Uri};
+#[cfg(feature = "store")]
+use tokio::time::Instant;
 
+#[cfg(feature = "store")]
+use super::known::Known;
 use crate::credentials::ClientCredentials;
 use crate::observe::FetchHandle;
 use crate::scope::Scope;
@@ -20,6 +24,10 @@ pub struct TokenRequest {
     parameters: Arc<[(String, String)]>,
     headers: Arc<HeaderMap>,
     fetch: FetchHandle,
+    #[cfg(feature = "store")]
+    known: Option<Known>,
+    #[cfg(feature = "store")]
+    made_at: Instant,
 }
 
 impl TokenRequest {
@@ -30,7 +38,18 @@ impl TokenRequest {
         parameters: Arc<[(String, String)]>,
         headers: Arc<HeaderMap>,
     ) -> Self {
-        Self { endpoint, credentials, scope, parameters, headers, fetch: FetchHandle::default() }
+        Self {
+            endpoint,
+            credentials,
+            scope,
+            parameters,
+            headers,
+            fetch: FetchHandle::default(),
+            #[cfg(feature = "store")]
+            known: None,
+            #[cfg(feature = "store")]
+            made_at: Instant::now(),
+        }
     }
 
     /// The same, as a part of this fetch.
@@ -41,6 +60,24 @@ impl TokenRequest {
 
     pub(crate) fn fetch(&self) -> &FetchHandle {
         &self.fetch
+    }
+
+    /// The same, for a token that is newer than this one.
+    #[cfg(feature = "store")]
+    pub(crate) fn newer_than(mut self, known: Option<Known>) -> Self {
+        self.known = known;
+        self
+    }
+
+    #[cfg(feature = "store")]
+    pub(crate) fn known(&self) -> Option<&Known> {
+        self.known.as_ref()
+    }
+
+    /// When its flight was sent. Its retries are clones of it.
+    #[cfg(feature = "store")]
+    pub(crate) fn made_at(&self) -> Instant {
+        self.made_at
     }
 
     /// The token endpoint's URL.

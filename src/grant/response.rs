@@ -17,6 +17,7 @@ pub struct TokenResponse {
     scope: Option<Scope>,
     created_at: Option<i64>,
     requested_at: Option<Instant>,
+    shared: bool,
 }
 
 impl TokenResponse {
@@ -37,6 +38,7 @@ impl TokenResponse {
             scope: None,
             created_at: None,
             requested_at: None,
+            shared: false,
         })
     }
 
@@ -70,6 +72,14 @@ impl TokenResponse {
         self
     }
 
+    /// Another process fetched it, and all of them use it: no server revoked a token for it that this
+    /// one did not know of.
+    #[must_use]
+    pub fn with_shared(mut self) -> Self {
+        self.shared = true;
+        self
+    }
+
     /// The token. Keep it out of logs and errors.
     pub fn access_token(&self) -> &str {
         &self.access_token
@@ -93,6 +103,11 @@ impl TokenResponse {
     /// When the request was sent that got this answer, if the source told.
     pub fn requested_at(&self) -> Option<Instant> {
         self.requested_at
+    }
+
+    /// Whether another process fetched it.
+    pub fn is_shared(&self) -> bool {
+        self.shared
     }
 }
 

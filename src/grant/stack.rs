@@ -35,17 +35,24 @@ pub(crate) struct Timeouts {
     pub(crate) retries: usize,
 }
 
-/// The grant over `client`, with timeouts and retries. The grant is always ready, so the timeouts,
-/// which count from the call on, are of the client's readiness too.
-pub(crate) fn default_source(client: HttpClient, timeouts: Timeouts) -> TokenSource {
+/// One token request at a time: the grant over `client`, with a timeout. The grant is always ready,
+/// so the timeout, which counts from the call on, is of the client's readiness too.
+pub(crate) fn attempts(client: HttpClient, timeouts: Timeouts) -> TokenSource {
+    ServiceBuilder::new()
+        .boxed_clone()
+        .map_err(token_error)
+        .timeout(timeouts.attempt)
+        .service(ClientCredentialsGrant::new(client))
+}
+
+/// A flight: `attempts`, as many as it takes, with a timeout for all of them.
+pub(crate) fn flight(attempts: TokenSource, timeouts: Timeouts) -> TokenSource {
     ServiceBuilder::new()
         .boxed_clone()
         .map_err(token_error)
         .timeout(timeouts.total)
         .retry(RetryTransient::new(timeouts.retries))
-        .map_err(token_error)
-        .timeout(timeouts.attempt)
-        .service(ClientCredentialsGrant::new(client))
+        .service(attempts)
 }
 
 pub(crate) fn boxed_source<S>(source: S) -> TokenSource

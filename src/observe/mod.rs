@@ -173,6 +173,30 @@ pub(crate) fn token_stands(status: impl FnOnce() -> TokenStatus) {
     }
 }
 
+/// The shared store could not be asked: `None` if it did not answer in time.
+pub(crate) fn store_failed(error: Option<&(dyn std::error::Error + Send + Sync)>) {
+    let reason = if error.is_some() { "failed" } else { "timed_out" };
+    event!(
+        warn,
+        "store_failed",
+        reason,
+        error = error.map(tracing::field::display),
+        "the shared store could not be asked: the token is fetched without it"
+    );
+    count!(STORE_FAILURES, reason);
+}
+
+/// An entry of the shared store could not be opened.
+pub(crate) fn store_unreadable(scope: &Scope) {
+    event!(
+        warn,
+        "store_unreadable",
+        %scope,
+        "an entry of the shared store is garbage, of another key, or was changed"
+    );
+    count!(STORE_UNREADABLE, scope.as_str());
+}
+
 /// A token is let go, with all that was known of it.
 pub(crate) fn token_let_go(scope: &Scope) {
     #[cfg(feature = "metrics")]

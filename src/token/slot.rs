@@ -271,6 +271,8 @@ impl Slot {
             Arc::clone(&config.parameters),
             Arc::clone(&config.headers),
         );
+        #[cfg(feature = "store")]
+        let request = request.newer_than(self.ledger.known());
         (source, request.of_fetch(fetch))
     }
 
@@ -285,7 +287,7 @@ impl Slot {
             let requested = response.requested_at().unwrap_or(launched);
             let life = lifetime::life(response.expires_in(), self.config.max_age);
             let lifetime = life.map(|life| self.config.windows.of(requested, life, random()));
-            Delivery { response, lifetime }
+            Delivery { response: response.with_requested_at(requested), lifetime }
         });
         self.landed(fetch, self.ledger.land(Instant::now(), delivery, random()))
     }

@@ -63,6 +63,8 @@ pub struct LastFetch {
 pub enum FetchOutcome {
     /// With a new token.
     Fetched,
+    /// With a new token that another process had fetched.
+    Shared,
     /// With the token that was there already: the server reuses tokens.
     SameToken,
     /// With an error.

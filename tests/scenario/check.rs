@@ -138,6 +138,7 @@ pub(crate) fn status(scope: &str, expected: &StatusOutcome, status: &Status) -> 
     same("evictions", expected.evictions, token.evictions())?;
     let last = token.last_fetch().map_or("none".to_owned(), |last| match last.outcome() {
         FetchOutcome::Fetched => "fetched".to_owned(),
+        FetchOutcome::Shared => "shared".to_owned(),
         FetchOutcome::SameToken => "same_token".to_owned(),
         FetchOutcome::Failed(error) => snake_case(&error.kind()),
         _ => "unknown".to_owned(),

@@ -6,6 +6,8 @@ use tokio::time::Instant;
 
 use super::rivals::Rivals;
 use crate::error::TokenError;
+#[cfg(feature = "store")]
+use crate::grant::Known;
 use crate::token::access_token::AccessToken;
 use crate::token::flight::{self, Boarding, Cause, Flight, Ticket};
 use crate::token::lifetime::Fetching;
@@ -22,6 +24,9 @@ pub(super) struct Book {
     /// How the last flight ended, and when.
     pub(super) last: Option<(Instant, FetchOutcome)>,
     pub(super) rivals: Rivals,
+    /// The last token there was.
+    #[cfg(feature = "store")]
+    pub(super) known: Option<Known>,
     /// Its layer is gone.
     pub(super) closed: bool,
 }

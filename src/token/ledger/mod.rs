@@ -20,6 +20,8 @@ use super::flight::{Answer, Boarding, Brought, Cause, Flight, Ticket};
 use super::lifetime::{Decision, Fetching, Lifetime, classify};
 use super::status::{FetchOutcome, LastFetch, TokenState, TokenStatus};
 use crate::error::{TokenError, TokenErrorKind};
+#[cfg(feature = "store")]
+use crate::grant::Known;
 use crate::grant::TokenResponse;
 use crate::scope::Scope;
 use crate::sync::{ArcSwapOption, Mutex, MutexGuard, PoisonError};
@@ -277,14 +279,24 @@ impl Ledger {
         if !token.is_live(now) {
             return Err(TokenError::new(TokenErrorKind::Expired));
         }
-        book.rivals.new_token(generation, cause, now);
+        #[cfg(feature = "store")]
+        if let Some(requested_at) = response.requested_at() {
+            book.known = Some(Known::new(response.access_token(), requested_at));
+        }
+        if response.is_shared() {
+            book.rivals.shared_token();
+        } else {
+            book.rivals.new_token(generation, cause, now);
+        }
         if generation == book.generation {
             book.rivals.same_token();
         }
         book.generation = generation;
         book.failures = 0;
         book.pause = None;
-        book.last = Some((now, FetchOutcome::Fetched));
+        let outcome =
+            if response.is_shared() { FetchOutcome::Shared } else { FetchOutcome::Fetched };
+        book.last = Some((now, outcome));
         let token = Arc::new(token);
         self.current.store(Some(Arc::clone(&token)));
         Ok(token)
@@ -328,6 +340,12 @@ impl Ledger {
             flight.since_sent().new_secret = true;
         }
         book.forgive();
+    }
+
+    /// The last token there was, be it expired, rejected or forgotten: the next has to be newer.
+    #[cfg(feature = "store")]
+    pub(super) fn known(&self) -> Option<Known> {
+        self.book().known
     }
 
     /// Ends the flight, if one is under way, and starts no other without a caller: its layer is gone.

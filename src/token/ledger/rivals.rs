@@ -35,6 +35,11 @@ impl Rivals {
         self.fetched = Some(now);
     }
 
+    /// The newest token is one that all processes share: whoever fetched it is no rival.
+    pub(super) fn shared_token(&mut self) {
+        *self = Self::default();
+    }
+
     pub(super) fn same_token(&mut self) {
         self.fetched = None;
     }

@@ -1,0 +1,33 @@
+//! The token that a fetch is to bring a newer one than.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
+
+use tokio::time::Instant;
+
+/// The last token of a slot, of which nothing can be told but whether another is the same.
+#[derive(Clone, Copy)]
+pub(crate) struct Known {
+    fingerprint: u64,
+    requested_at: Instant,
+}
+
+/// Under a random key, so that nobody can make two that are alike. It never leaves the process.
+fn fingerprint(token: &str) -> u64 {
+    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    KEY.hash_one(token)
+}
+
+impl Known {
+    pub(crate) fn new(token: &str, requested_at: Instant) -> Self {
+        Self { fingerprint: fingerprint(token), requested_at }
+    }
+
+    pub(crate) fn is(&self, token: &str) -> bool {
+        self.fingerprint == fingerprint(token)
+    }
+
+    pub(crate) fn requested_at(&self) -> Instant {
+        self.requested_at
+    }
+}

@@ -1,0 +1,227 @@
+//! What one process does in a store that it shares with others.
+//!
+//! ```text
+//! look ──▶ a newer token ─────────────────────────────▶ take it
+//!   │ none
+//! lease ─▶ granted ─▶ fetch ─▶ put it there, for the rest
+//!   │ held by another
+//! wait, look again, longer and longer apart ──▶ too long ─▶ fetch directly
+//! ```
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+use tower::BoxError;
+use tower::util::rng::{HasherRng, Rng};
+
+use super::health::Health;
+use super::keys::{Room, StoreKeys, unique};
+use super::shared::{Entry, Lease, SharedStore, View};
+use crate::grant::{TokenRequest, TokenResponse};
+use crate::observe;
+
+/// The first pause between two looks, and the longest. A fetch takes some hundred milliseconds: a
+/// waiter looks a handful of times, and no more often than twice a second at a server that hangs.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// For how long an entry is kept whose token has no end: longer than any process is away.
+const KEEP_ENDLESS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// The times that a store is given.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StoreTimes {
+    /// How long the lease is granted for: what a holder that dies delays the others by.
+    pub(crate) lease: Duration,
+    /// How long one answer of the store is waited for.
+    pub(crate) answer: Duration,
+    /// How long a flight waits for another process' token.
+    pub(crate) patience: Duration,
+    /// How long any token is used.
+    pub(crate) max_age: Option<Duration>,
+}
+
+/// A store, and how it is asked.
+#[derive(Clone)]
+pub(crate) struct Fleet<T> {
+    store: T,
+    keys: StoreKeys,
+    times: StoreTimes,
+    health: Arc<Health>,
+}
+
+/// The store failed: it is not asked again in this flight.
+pub(super) struct Unavailable;
+
+/// What looking and leasing came to.
+pub(super) enum Found {
+    Token(TokenResponse),
+    /// The lease of all rooms is this holder's.
+    Leased(String),
+    /// Another has a lease, for so long yet.
+    Held(Duration),
+}
+
+impl<T: SharedStore> Fleet<T> {
+    pub(crate) fn new(store: T, keys: StoreKeys, times: StoreTimes, health: Arc<Health>) -> Self {
+        Self { store, keys, times, health }
+    }
+
+    pub(super) fn rooms(&self, request: &TokenRequest) -> Vec<Room> {
+        self.keys.rooms(request)
+    }
+
+    pub(super) fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// A token, or the lease; `None` if neither is to be had for too long.
+    pub(super) async fn look_or_lease(
+        &self,
+        rooms: &[Room],
+        request: &TokenRequest,
+    ) -> Result<Option<Found>, Unavailable> {
+        let Some(holder) = unique() else { return Ok(None) };
+        let until = request.made_at() + self.times.patience;
+        let mut pause = FIRST_PAUSE;
+        let mut held = match self.look(rooms, request).await? {
+            Found::Held(left) => left,
+            found => return Ok(Some(found)),
+        };
+        loop {
+            if held.is_zero() {
+                match self.lease(rooms, request, &holder).await? {
+                    Found::Held(left) => held = left,
+                    found => return Ok(Some(found)),
+                }
+            }
+            // All who wait would come as one otherwise, at the end of the lease above all.
+            let jitter = 0.5 + HasherRng::default().next_f64() / 2.0;
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            sleep(pause.min(held + FIRST_PAUSE).mul_f64(jitter).min(left)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            match self.look(rooms, request).await? {
+                Found::Held(left) => held = left,
+                found => return Ok(Some(found)),
+            }
+        }
+    }
+
+    /// Looks into all rooms. Without a token, tells how long another has a lease yet: zero, if none has.
+    async fn look(&self, rooms: &[Room], request: &TokenRequest) -> Result<Found, Unavailable> {
+        let mut held = Duration::ZERO;
+        for room in rooms {
+            let before = Instant::now();
+            let View { entry, lease } = self.ask(self.store.get(&room.name)).await?;
+            if let Some(response) = self.usable(room, entry, before, request) {
+                return Ok(Found::Token(response));
+            }
+            if let Lease::Held(left) = lease {
+                held = held.max(left);
+            }
+        }
+        Ok(Found::Held(held))
+    }
+
+    /// Asks for the lease of all rooms, one after the other.
+    async fn lease(
+        &self,
+        rooms: &[Room],
+        request: &TokenRequest,
+        holder: &str,
+    ) -> Result<Found, Unavailable> {
+        for (number, room) in rooms.iter().enumerate() {
+            let before = Instant::now();
+            let leased = self.ask(self.store.lease(&room.name, holder, self.times.lease)).await;
+            let (leased, found) = match leased {
+                Ok(View { entry, lease }) => {
+                    // Another may have put one there since the look.
+                    let token = self.usable(room, entry, before, request).map(Found::Token);
+                    match lease {
+                        Lease::Granted => (number + 1, token.map(Ok)),
+                        Lease::Held(left) => (number, Some(Ok(token.unwrap_or(Found::Held(left))))),
+                        Lease::Free => {
+                            (number, Some(Ok(token.unwrap_or(Found::Held(FIRST_PAUSE)))))
+                        }
+                    }
+                }
+                Err(unavailable) => (number, Some(Err(unavailable))),
+            };
+            if let Some(found) = found {
+                self.release(&rooms[..leased], holder).await;
+                return found;
+            }
+        }
+        Ok(Found::Leased(holder.to_owned()))
+    }
+
+    /// The token of an entry, if it is newer than the one that the flight is to renew, and not about
+    /// to end. `before` is when the store was asked: what was told of times is at least as old.
+    fn usable(
+        &self,
+        room: &Room,
+        entry: Option<Entry>,
+        before: Instant,
+        request: &TokenRequest,
+    ) -> Option<TokenResponse> {
+        let Entry { sealed, age } = entry?;
+        let Some(requested_at) = before.checked_sub(age) else {
+            // Older than this machine's clock: no token of worth.
+            return None;
+        };
+        let Some(response) = room.open(&sealed, requested_at) else {
+            self.health.unreadable();
+            observe::store_unreadable(request.scope());
+            return None;
+        };
+        let newer = request.known().is_none_or(|known| {
+            !known.is(response.access_token()) && requested_at > known.requested_at()
+        });
+        // Not in the last tenth of its life, where callers wait for the next.
+        let life = [response.expires_in(), self.times.max_age].into_iter().flatten().min();
+        let lasts = life.is_none_or(|life| age < life - life / 10);
+        (newer && lasts).then_some(response)
+    }
+
+    pub(super) async fn put(&self, rooms: &[Room], holder: &str, response: &TokenResponse) {
+        for room in rooms {
+            let Some(sealed) = room.seal(response) else { return };
+            let keep = response.expires_in().unwrap_or(KEEP_ENDLESS).min(KEEP_ENDLESS);
+            match self.ask(self.store.put(&room.name, holder, sealed, keep)).await {
+                Ok(true) => self.health.put(),
+                Ok(false) => self.health.late(),
+                Err(Unavailable) => return,
+            }
+        }
+    }
+
+    pub(super) async fn release(&self, rooms: &[Room], holder: &str) {
+        for room in rooms {
+            // If it cannot be, it runs out.
+            let _ = self.ask(self.store.release(&room.name, holder)).await;
+        }
+    }
+
+    /// Waits for the store's answer, not for ever.
+    async fn ask<V, E: Into<BoxError>>(
+        &self,
+        answer: impl Future<Output = Result<V, E>>,
+    ) -> Result<V, Unavailable> {
+        let failure = match timeout(self.times.answer, answer).await {
+            Ok(Ok(answer)) => {
+                self.health.answered();
+                return Ok(answer);
+            }
+            Ok(Err(error)) => Some(error.into()),
+            Err(_) => None,
+        };
+        self.health.failed();
+        observe::store_failed(failure.as_deref());
+        Err(Unavailable)
+    }
+}

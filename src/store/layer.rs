@@ -1,0 +1,79 @@
+//! The layer: what a flight does with a store, and with a source of tokens under it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tower::ServiceExt;
+use tower_service::Service;
+
+use super::fleet::{Fleet, Found, Unavailable};
+use super::shared::SharedStore;
+use crate::error::TokenError;
+use crate::grant::{TokenRequest, TokenResponse};
+
+/// A source of tokens that looks into a store first.
+#[derive(Clone)]
+pub(crate) struct SharedTokens<S, T> {
+    source: S,
+    fleet: Fleet<T>,
+}
+
+impl<S, T> SharedTokens<S, T> {
+    pub(crate) fn new(source: S, fleet: Fleet<T>) -> Self {
+        Self { source, fleet }
+    }
+}
+
+impl<S, T> Service<TokenRequest> for SharedTokens<S, T>
+where
+    S: Service<TokenRequest, Response = TokenResponse, Error = TokenError> + Clone + Send + 'static,
+    S::Future: Send,
+    T: SharedStore,
+{
+    type Response = TokenResponse;
+    type Error = TokenError;
+    // Boxed: this is once in a token's life, never on the way of a request.
+    type Future = Pin<Box<dyn Future<Output = Result<TokenResponse, TokenError>> + Send>>;
+
+    // Always: the source is made ready when it is known that it is to be asked.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TokenError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: TokenRequest) -> Self::Future {
+        let Self { source, fleet } = self.clone();
+        Box::pin(async move { obtain(source, &fleet, request).await })
+    }
+}
+
+async fn obtain<S, T>(
+    source: S,
+    fleet: &Fleet<T>,
+    request: TokenRequest,
+) -> Result<TokenResponse, TokenError>
+where
+    S: Service<TokenRequest, Response = TokenResponse, Error = TokenError>,
+    T: SharedStore,
+{
+    let rooms = fleet.rooms(&request);
+    match fleet.look_or_lease(&rooms, &request).await {
+        Ok(Some(Found::Token(response))) => {
+            fleet.health().taken();
+            Ok(response)
+        }
+        Ok(Some(Found::Leased(holder))) => {
+            let result = source.oneshot(request).await;
+            match &result {
+                Ok(response) => fleet.put(&rooms, &holder, response).await,
+                // So that another may try at once: it may be able to where this one is not.
+                Err(_) => fleet.release(&rooms, &holder).await,
+            }
+            result
+        }
+        Ok(Some(Found::Held(_)) | None) | Err(Unavailable) => {
+            fleet.health().direct();
+            source.oneshot(request).await
+        }
+    }
+}
