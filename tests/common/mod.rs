@@ -4,6 +4,8 @@
 
 pub(crate) mod scratch;
 pub(crate) mod scripted;
+#[cfg(feature = "store")]
+pub(crate) mod shared_store;
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
