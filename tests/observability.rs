@@ -8,6 +8,9 @@ mod heard;
 #[path = "common/scripted.rs"]
 #[allow(dead_code, reason = "each test file uses a part of it")]
 mod scripted;
+#[path = "common/shared_store.rs"]
+#[allow(dead_code, reason = "each test file uses a part of it")]
+mod shared_store;
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -20,9 +23,11 @@ use heard::Heard;
 use http::{Request, Response};
 use http_body_util::Full;
 use scripted::{API, SECOND, TOKEN_URL, TokenServer, grant, request};
+use shared_store::{Health, MemoryStore};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_partner_auth::{
-    Builder, ClientCredentials, Error, PartnerAuthLayer, ReplayBody, Route, TokenResponse, Verdict,
+    Builder, ClientCredentials, Error, PartnerAuthLayer, ReplayBody, Route, StoreKeys,
+    TokenResponse, Verdict,
 };
 
 const DOCUMENT: &str = include_str!("../OBSERVABILITY.md");
@@ -142,6 +147,39 @@ async fn everything() {
     tokio::time::timeout(SECOND / 2, world.call()).await.unwrap_err();
     drop(world);
     settle().await;
+
+    everything_about_a_store().await;
+}
+
+async fn everything_about_a_store() {
+    let store = MemoryStore::default();
+    let process = |tokens: &TokenServer| {
+        World::with(tokens.clone(), |builder| {
+            let keys = StoreKeys::new(&[1; 32]);
+            builder.token_retries(0).shared_store(store.clone(), keys)
+        })
+    };
+    // A token that is put there and taken, and one that cannot be opened.
+    let tokens = TokenServer::answering(grant(100));
+    process(&tokens).call().await.unwrap();
+    process(&tokens).call().await.unwrap();
+    let name = store.contents()[0].0.clone();
+    // A fetch that fails, and one that takes longer than its lease.
+    store.flush();
+    process(&TokenServer::default().then(400, "")).call().await.unwrap_err();
+    let slow = process(&TokenServer::default().then_after(8 * SECOND, 200, grant(100)));
+    let late = async {
+        pass(SECOND).await;
+        process(&tokens).call().await
+    };
+    let (slow, late) = tokio::join!(slow.call(), late);
+    assert_eq!((slow.unwrap(), late.unwrap()), (200, 200));
+    store.tamper(&name, "garbage");
+    process(&tokens).call().await.unwrap();
+    for health in [Health::Down, Health::Hanging] {
+        store.health(health);
+        process(&tokens).call().await.unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,6 +220,9 @@ async fn all_that_is_told_is_documented_and_all_that_is_documented_is_told() {
             &["reason of a rejection that came through"],
             false,
         ),
+        ("store_answers_total", "operation", &["operation of the shared store"], true),
+        ("store_answers_total", "answer", &["answer of the shared store"], true),
+        ("store_results_total", "result", &["result of the shared store"], true),
         ("token_requests_total", "outcome", &["outcome of a token request", kinds], false),
         ("fetches_total", "outcome", &["outcome of a fetch", kinds], false),
         ("failed_calls_total", "reason", &[kinds], false),

@@ -77,7 +77,57 @@ pub(super) enum Ended {
     Closed,
 }
 
+/// What the shared store was asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StoreOperation {
+    Look,
+    Lease,
+    Put,
+    Release,
+}
+
+/// What came of asking it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StoreAnswer {
+    Answered,
+    Failed,
+    TimedOut,
+}
+
+/// What the shared store was to a fetch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StoreResult {
+    /// It had the token.
+    Taken,
+    /// It has the token now.
+    Put,
+    /// It has a newer one: this one was fetched too slowly.
+    Late,
+    /// It failed, or had none in time.
+    Direct,
+    /// What it had could not be opened.
+    Unreadable,
+}
+
 labels! {
+    STORE_OPERATIONS: StoreOperation {
+        Self::Look => "look",
+        Self::Lease => "lease",
+        Self::Put => "put",
+        Self::Release => "release",
+    }
+    STORE_ANSWERS: StoreAnswer {
+        Self::Answered => "answered",
+        Self::Failed => "failed",
+        Self::TimedOut => "timed_out",
+    }
+    STORE_RESULTS: StoreResult {
+        Self::Taken => "taken",
+        Self::Put => "put",
+        Self::Late => "late",
+        Self::Direct => "direct",
+        Self::Unreadable => "unreadable",
+    }
     CAUSES: Cause {
         Self::Demand => "demand",
         Self::Renewal => "renewal",

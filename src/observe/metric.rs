@@ -65,10 +65,10 @@ metrics! {
         "Rejections that came through to the caller, and why.";
     EVICTIONS: Counter "evictions_total" ["scope"] in Count,
         "Tokens that the API rejected before their time, accepting the next.";
-    STORE_FAILURES: Counter "store_failures_total" ["reason"] in Count,
-        "Times that the shared store could not be asked.";
-    STORE_UNREADABLE: Counter "store_unreadable_total" ["scope"] in Count,
-        "Entries of the shared store that could not be opened.";
+    STORE_ANSWERS: Counter "store_answers_total" ["operation", "answer"] in Count,
+        "Times that the shared store was asked, and what came of it.";
+    STORE_RESULTS: Counter "store_results_total" ["scope", "result"] in Count,
+        "What the shared store was to fetches.";
     TOKEN_REMAINING: Gauge "token_remaining_seconds" ["scope"] in Seconds,
         "How long the token can be used yet.";
     TOKEN_GENERATION: Gauge "token_generation" ["scope"] in Count,

@@ -27,9 +27,13 @@ mod metric;
 mod tests;
 
 use http::StatusCode;
+#[cfg(feature = "store")]
+use tower::BoxError;
 
 pub(crate) use fetch::{Attempt, Fetch, FetchHandle, Waiting};
 pub(crate) use label::Cause;
+#[cfg(feature = "store")]
+pub(crate) use label::{StoreOperation, StoreResult};
 
 use crate::challenge::Verdict;
 use crate::error::TokenError;
@@ -37,6 +41,8 @@ use crate::scope::Scope;
 use crate::service::Rejection;
 use crate::token::TokenStatus;
 use label::Label;
+#[cfg(feature = "store")]
+use label::StoreAnswer;
 
 /// Whether anybody is to be told anything.
 const ON: bool = cfg!(any(feature = "tracing", feature = "metrics"));
@@ -173,28 +179,46 @@ pub(crate) fn token_stands(status: impl FnOnce() -> TokenStatus) {
     }
 }
 
+/// The shared store has answered.
+#[cfg(feature = "store")]
+pub(crate) fn store_answered(operation: StoreOperation) {
+    count!(STORE_ANSWERS, operation.label(), StoreAnswer::Answered.label());
+}
+
 /// The shared store could not be asked: `None` if it did not answer in time.
-pub(crate) fn store_failed(error: Option<&(dyn std::error::Error + Send + Sync)>) {
-    let reason = if error.is_some() { "failed" } else { "timed_out" };
+#[cfg(feature = "store")]
+pub(crate) fn store_failed(operation: StoreOperation, error: Option<&BoxError>) {
+    let answer = if error.is_some() { StoreAnswer::Failed } else { StoreAnswer::TimedOut };
     event!(
         warn,
         "store_failed",
-        reason,
+        operation = operation.label(),
+        answer = answer.label(),
         error = error.map(tracing::field::display),
-        "the shared store could not be asked: the token is fetched without it"
+        "the shared store could not be asked: the fetch goes on without it"
     );
-    count!(STORE_FAILURES, reason);
+    count!(STORE_ANSWERS, operation.label(), answer.label());
 }
 
-/// An entry of the shared store could not be opened.
-pub(crate) fn store_unreadable(scope: &Scope) {
-    event!(
-        warn,
-        "store_unreadable",
-        %scope,
-        "an entry of the shared store is garbage, of another key, or was changed"
-    );
-    count!(STORE_UNREADABLE, scope.as_str());
+/// What the shared store was to a fetch.
+#[cfg(feature = "store")]
+pub(crate) fn store_used(scope: &Scope, result: StoreResult) {
+    match result {
+        StoreResult::Unreadable => event!(
+            warn,
+            "store_unreadable",
+            %scope,
+            "an entry of the shared store is garbage, of another key, or was changed"
+        ),
+        result => event!(
+            debug,
+            "store_used",
+            %scope,
+            result = result.label(),
+            "what the shared store was to this fetch"
+        ),
+    }
+    count!(STORE_RESULTS, scope.as_str(), result.label());
 }
 
 /// A token is let go, with all that was known of it.

@@ -68,6 +68,9 @@ fn the_document_lists_every_value_of_a_closed_set_and_no_other() {
         ("verdict", label::VERDICTS),
         ("reason of a rejection that came through", label::REJECTIONS),
         ("reason of cooling", label::COOLINGS),
+        ("operation of the shared store", label::STORE_OPERATIONS),
+        ("answer of the shared store", label::STORE_ANSWERS),
+        ("result of the shared store", label::STORE_RESULTS),
         ("Kinds of token errors", label::ERROR_KINDS),
     ] {
         let listed: Vec<_> =

@@ -20,7 +20,8 @@ use super::health::Health;
 use super::keys::{Room, StoreKeys, unique};
 use super::shared::{Entry, Lease, SharedStore, View};
 use crate::grant::{TokenRequest, TokenResponse};
-use crate::observe;
+use crate::observe::{StoreOperation, StoreResult};
+use crate::scope::Scope;
 
 /// The first pause between two looks, and the longest. A fetch takes some hundred milliseconds: a
 /// waiter looks a handful of times, and no more often than twice a second at a server that hangs.
@@ -117,7 +118,8 @@ impl<T: SharedStore> Fleet<T> {
         let mut held = Duration::ZERO;
         for room in rooms {
             let before = Instant::now();
-            let View { entry, lease } = self.ask(self.store.get(&room.name)).await?;
+            let View { entry, lease } =
+                self.ask(StoreOperation::Look, self.store.get(&room.name)).await?;
             if let Some(response) = self.usable(room, entry, before, request) {
                 return Ok(Found::Token(response));
             }
@@ -137,7 +139,9 @@ impl<T: SharedStore> Fleet<T> {
     ) -> Result<Found, Unavailable> {
         for (number, room) in rooms.iter().enumerate() {
             let before = Instant::now();
-            let leased = self.ask(self.store.lease(&room.name, holder, self.times.lease)).await;
+            let leased = self
+                .ask(StoreOperation::Lease, self.store.lease(&room.name, holder, self.times.lease))
+                .await;
             let (leased, found) = match leased {
                 Ok(View { entry, lease }) => {
                     // Another may have put one there since the look.
@@ -175,8 +179,7 @@ impl<T: SharedStore> Fleet<T> {
             return None;
         };
         let Some(response) = room.open(&sealed, requested_at) else {
-            self.health.unreadable();
-            observe::store_unreadable(request.scope());
+            self.health.used(request.scope(), StoreResult::Unreadable);
             return None;
         };
         let newer = request.known().is_none_or(|known| {
@@ -188,13 +191,22 @@ impl<T: SharedStore> Fleet<T> {
         (newer && lasts).then_some(response)
     }
 
-    pub(super) async fn put(&self, rooms: &[Room], holder: &str, response: &TokenResponse) {
+    pub(super) async fn put(
+        &self,
+        rooms: &[Room],
+        holder: &str,
+        scope: &Scope,
+        response: &TokenResponse,
+    ) {
         for room in rooms {
             let Some(sealed) = room.seal(response) else { return };
             let keep = response.expires_in().unwrap_or(KEEP_ENDLESS).min(KEEP_ENDLESS);
-            match self.ask(self.store.put(&room.name, holder, sealed, keep)).await {
-                Ok(true) => self.health.put(),
-                Ok(false) => self.health.late(),
+            match self
+                .ask(StoreOperation::Put, self.store.put(&room.name, holder, sealed, keep))
+                .await
+            {
+                Ok(true) => self.health.used(scope, StoreResult::Put),
+                Ok(false) => self.health.used(scope, StoreResult::Late),
                 Err(Unavailable) => return,
             }
         }
@@ -203,25 +215,25 @@ impl<T: SharedStore> Fleet<T> {
     pub(super) async fn release(&self, rooms: &[Room], holder: &str) {
         for room in rooms {
             // If it cannot be, it runs out.
-            let _ = self.ask(self.store.release(&room.name, holder)).await;
+            let _ = self.ask(StoreOperation::Release, self.store.release(&room.name, holder)).await;
         }
     }
 
     /// Waits for the store's answer, not for ever.
     async fn ask<V, E: Into<BoxError>>(
         &self,
+        operation: StoreOperation,
         answer: impl Future<Output = Result<V, E>>,
     ) -> Result<V, Unavailable> {
         let failure = match timeout(self.times.answer, answer).await {
             Ok(Ok(answer)) => {
-                self.health.answered();
+                self.health.answered(operation);
                 return Ok(answer);
             }
             Ok(Err(error)) => Some(error.into()),
             Err(_) => None,
         };
-        self.health.failed();
-        observe::store_failed(failure.as_deref());
+        self.health.failed(operation, failure.as_ref());
         Err(Unavailable)
     }
 }

@@ -3,6 +3,10 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde::Serialize;
+use tower::BoxError;
+
+use crate::observe::{self, StoreOperation, StoreResult};
+use crate::scope::Scope;
 
 /// How the shared store does: see [`Status::store`](crate::Status::store). All counts are those of
 /// this process, since the layer was built.
@@ -38,38 +42,29 @@ pub(crate) struct Health {
     late: AtomicU64,
 }
 
-fn one_more(count: &AtomicU64) {
-    count.fetch_add(1, Ordering::Relaxed);
-}
-
 impl Health {
-    pub(super) fn answered(&self) {
+    pub(super) fn answered(&self, operation: StoreOperation) {
         self.unavailable.store(false, Ordering::Relaxed);
+        observe::store_answered(operation);
     }
 
-    pub(super) fn failed(&self) {
+    /// `None` if it did not answer in time.
+    pub(super) fn failed(&self, operation: StoreOperation, error: Option<&BoxError>) {
         self.unavailable.store(true, Ordering::Relaxed);
-        one_more(&self.failures);
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        observe::store_failed(operation, error);
     }
 
-    pub(super) fn taken(&self) {
-        one_more(&self.taken);
-    }
-
-    pub(super) fn put(&self) {
-        one_more(&self.put);
-    }
-
-    pub(super) fn late(&self) {
-        one_more(&self.late);
-    }
-
-    pub(super) fn direct(&self) {
-        one_more(&self.direct);
-    }
-
-    pub(super) fn unreadable(&self) {
-        one_more(&self.unreadable);
+    pub(super) fn used(&self, scope: &Scope, result: StoreResult) {
+        let count = match result {
+            StoreResult::Taken => &self.taken,
+            StoreResult::Put => &self.put,
+            StoreResult::Late => &self.late,
+            StoreResult::Direct => &self.direct,
+            StoreResult::Unreadable => &self.unreadable,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        observe::store_used(scope, result);
     }
 
     pub(crate) fn status(&self) -> StoreStatus {

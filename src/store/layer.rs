@@ -11,6 +11,7 @@ use super::fleet::{Fleet, Found, Unavailable};
 use super::shared::SharedStore;
 use crate::error::TokenError;
 use crate::grant::{TokenRequest, TokenResponse};
+use crate::observe::StoreResult;
 
 /// A source of tokens that looks into a store first.
 #[derive(Clone)]
@@ -57,22 +58,23 @@ where
     T: SharedStore,
 {
     let rooms = fleet.rooms(&request);
+    let scope = request.scope().clone();
     match fleet.look_or_lease(&rooms, &request).await {
         Ok(Some(Found::Token(response))) => {
-            fleet.health().taken();
+            fleet.health().used(&scope, StoreResult::Taken);
             Ok(response)
         }
         Ok(Some(Found::Leased(holder))) => {
             let result = source.oneshot(request).await;
             match &result {
-                Ok(response) => fleet.put(&rooms, &holder, response).await,
+                Ok(response) => fleet.put(&rooms, &holder, &scope, response).await,
                 // So that another may try at once: it may be able to where this one is not.
                 Err(_) => fleet.release(&rooms, &holder).await,
             }
             result
         }
         Ok(Some(Found::Held(_)) | None) | Err(Unavailable) => {
-            fleet.health().direct();
+            fleet.health().used(&scope, StoreResult::Direct);
             source.oneshot(request).await
         }
     }
