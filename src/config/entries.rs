@@ -9,6 +9,8 @@ use serde::Deserialize;
 use super::client::Client;
 #[cfg(feature = "rustls")]
 use super::root_certificates::RootCertificates;
+#[cfg(feature = "redis")]
+use super::shared_store::SharedStore;
 use super::values::{self, OneOrMany, Text};
 use crate::builder::Builder;
 use crate::partner::Environment;
@@ -48,6 +50,14 @@ pub(super) struct Entries {
     #[serde(default, deserialize_with = "values::duration")]
     max_token_age: Option<Duration>,
     replay_limit: Option<usize>,
+    #[cfg(feature = "redis")]
+    shared_store: Option<SharedStore>,
+    #[cfg(feature = "store")]
+    #[serde(default, deserialize_with = "values::duration")]
+    store_lease: Option<Duration>,
+    #[cfg(feature = "store")]
+    #[serde(default, deserialize_with = "values::duration")]
+    store_timeout: Option<Duration>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -65,6 +75,16 @@ struct RouteEntry {
 }
 
 impl Entries {
+    /// To be looked at only.
+    #[cfg_attr(not(feature = "redis"), expect(unused_mut, reason = "there are none"))]
+    pub(super) fn without_connections(mut self) -> Self {
+        #[cfg(feature = "redis")]
+        {
+            self.shared_store = None;
+        }
+        self
+    }
+
     pub(super) fn into_builder(self) -> Builder {
         let mut builder = self.client.into_builder();
         builder = set(builder, self.environment, Builder::environment);
@@ -92,6 +112,15 @@ impl Entries {
         builder = set(builder, self.soft_window, Builder::soft_window);
         builder = set(builder, self.hard_window, Builder::hard_window);
         builder = set(builder, self.max_token_age, Builder::max_token_age);
+        #[cfg(feature = "store")]
+        {
+            builder = set(builder, self.store_lease, Builder::store_lease);
+            builder = set(builder, self.store_timeout, Builder::store_timeout);
+        }
+        #[cfg(feature = "redis")]
+        {
+            builder = set(builder, self.shared_store, SharedStore::add_to);
+        }
         set(builder, self.replay_limit, Builder::replay_limit)
     }
 }

@@ -6,8 +6,11 @@
 
 mod client;
 mod entries;
+mod reference;
 #[cfg(feature = "rustls")]
 mod root_certificates;
+#[cfg(feature = "redis")]
+mod shared_store;
 mod tree;
 mod values;
 
@@ -62,7 +65,10 @@ use tree::Tree;
 /// | `token_parameters` | a table of [parameters](Builder::token_parameter), each a string or a list of strings |
 /// | `token_headers` | a table of [headers](Builder::token_header) |
 /// | `token_root_certificates` | the path of a file of [PEM](Builder::token_root_certificates), read once |
-/// | `connect_timeout`, `token_timeout`, `wait_limit`, `soft_window`, `hard_window`, `max_token_age` | a duration with its unit: `"30s"`, `"500ms"`, `"1h 30m"` |
+/// | `connect_timeout`, `token_timeout`, `wait_limit`, `soft_window`, `hard_window`, `max_token_age`, `store_lease`, `store_timeout` | a duration with its unit: `"30s"`, `"500ms"`, `"1h 30m"` |
+/// | `shared_store.url` | [a Redis](crate::RedisStore::connect): a string, `{ env = "NAME" }` or `{ file = "/path" }`; with the feature `redis` |
+/// | `shared_store.keys` | a [key](crate::StoreKeys::from_base64) in base64, as `url` is; or a list, while keys are changed |
+/// | `shared_store.prefix` | [a string](crate::RedisStore::with_prefix) |
 /// | `token_retries` | [a number](Builder::token_retries) |
 /// | `replay_limit` | [a number of bytes](Builder::replay_limit) |
 /// | `strict`, `keep_warm` | `true` or `false` |
@@ -134,6 +140,7 @@ impl<'de> Deserialize<'de> for Config {
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // As the builder shows it: without what may be secret in URLs, parameters and headers.
-        f.debug_tuple("Config").field(&self.clone().into_builder()).finish()
+        let builder = self.entries.clone().without_connections().into_builder();
+        f.debug_tuple("Config").field(&builder).finish()
     }
 }

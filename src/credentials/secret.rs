@@ -37,6 +37,8 @@ use crate::error::{SecretError, SecretErrorKind};
 #[derive(Clone)]
 pub struct Secret {
     origin: Origin,
+    /// What it is called in errors.
+    what: &'static str,
 }
 
 #[derive(Clone)]
@@ -60,9 +62,19 @@ pub struct SecretValue {
 }
 
 impl Secret {
+    fn of(origin: Origin) -> Self {
+        Self { origin, what: "the client secret" }
+    }
+
+    /// The same, by another name in errors.
+    #[cfg(all(feature = "config", feature = "redis"))]
+    pub(crate) fn called(self, what: &'static str) -> Self {
+        Self { what, ..self }
+    }
+
     /// An environment variable, read anew for each token request.
     pub fn env(variable: impl Into<String>) -> Self {
-        Self { origin: Origin::Variable(variable.into().into()) }
+        Self::of(Origin::Variable(variable.into().into()))
     }
 
     /// A file, read anew for each token request. One newline at its end (`\n` or `\r\n`) is no part
@@ -73,7 +85,7 @@ impl Secret {
     /// Kubernetes and systemd do: of a file that is written in two parts, a reader that comes
     /// between may get the first alone.
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self { origin: Origin::File(Arc::new(path.into())) }
+        Self::of(Origin::File(Arc::new(path.into())))
     }
 
     /// A function of your own, asked anew for each token request: for a vault, or a cloud's secret
@@ -106,7 +118,7 @@ impl Secret {
             let provided = provider();
             Box::pin(async move { provided.await.map_err(Into::into) })
         };
-        Self { origin: Origin::Provider(Arc::new(provider)) }
+        Self::of(Origin::Provider(Arc::new(provider)))
     }
 
     /// Reads it, without blocking the runtime.
@@ -143,7 +155,8 @@ impl Secret {
         }
     }
 
-    fn read_now(&self) -> Result<SecretValue, SecretError> {
+    /// Reads it, unless that takes a provider, which has to be waited for.
+    pub(crate) fn read_now(&self) -> Result<SecretValue, SecretError> {
         match &self.origin {
             Origin::Value(value) => match fault(value.as_bytes()) {
                 Some((kind, clause)) => Err(self.error(kind, clause)),
@@ -193,11 +206,12 @@ impl Secret {
     }
 
     fn error(&self, kind: SecretErrorKind, clause: &'static str) -> SecretError {
+        let what = self.what;
         let subject = match &self.origin {
-            Origin::Value(_) => "the client secret".to_owned(),
-            Origin::Variable(name) => format!("the client secret in the variable {name:?}"),
-            Origin::File(path) => format!("the client secret in the file {path:?}"),
-            Origin::Provider(_) => "the client secret from its provider".to_owned(),
+            Origin::Value(_) => what.to_owned(),
+            Origin::Variable(name) => format!("{what} in the variable {name:?}"),
+            Origin::File(path) => format!("{what} in the file {path:?}"),
+            Origin::Provider(_) => format!("{what} from its provider"),
         };
         SecretError::new(kind, subject, clause)
     }
@@ -208,7 +222,7 @@ const UNREADABLE: &str = "could not be read";
 impl From<String> for Secret {
     /// The secret itself.
     fn from(value: String) -> Self {
-        Self { origin: Origin::Value(value.into()) }
+        Self::of(Origin::Value(value.into()))
     }
 }
 

@@ -37,6 +37,8 @@ pub enum ProblemKind {
     Conflict,
     /// A limit or duration is zero where that makes no sense.
     Limit,
+    /// The shared store's URL or key is bad.
+    SharedStore,
     /// There is no HTTP client for token requests.
     HttpClient,
     /// What was given as root certificates is something else, or there is no built-in HTTP client

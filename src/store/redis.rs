@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, IntoConnectionInfo, RedisError, Script};
+use redis::{Client, ErrorKind, IntoConnectionInfo, RedisError, Script};
+use tokio::runtime::Handle;
 
 use super::shared::{Entry, Lease, SharedStore, View};
 
@@ -106,12 +107,16 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// When the URL is none of a Redis, or of a kind that needs a feature which is off.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a Tokio runtime.
+    /// When the URL is none of a Redis, or of a kind that needs a feature which is off; and outside of
+    /// a Tokio runtime.
     pub fn connect(url: impl IntoConnectionInfo) -> Result<Self, RedisError> {
+        if Handle::try_current().is_err() {
+            return Err((
+                ErrorKind::InvalidClientConfig,
+                "there is no Tokio runtime to connect on",
+            )
+                .into());
+        }
         let config = ConnectionManagerConfig::new().set_max_delay(LONGEST_PAUSE);
         let client = Client::open(url)?;
         Ok(Self::new(ConnectionManager::new_lazy_with_config(client, config)?))
