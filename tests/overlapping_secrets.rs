@@ -89,6 +89,38 @@ async fn when_neither_secret_is_good_each_was_tried_once() {
 }
 
 #[tokio::test]
+async fn a_refused_secret_is_not_sent_again_by_a_retry() {
+    // Given
+    let credentials = ClientCredentials::new("reader", "old").or_secret("new");
+    let Rig { sandbox, .. } = overlapping(&["new"], credentials.clone()).await;
+    let builder = PartnerAuthLayer::builder(credentials).environment(sandbox.environment());
+    let auth = builder.token_retries(1).build().unwrap();
+    // When the first is refused, and the other meets a failure
+    let refusal = Answer::json(401, r#"{"error":"invalid_client"}"#);
+    sandbox.script_token([refusal, Answer::status(503)]);
+    auth.prewarm_scopes([scope("refer_merchant")]).await.into_result().unwrap();
+    // Then it is the other's turn again
+    assert_eq!(sandbox.token_requests(), 3);
+    assert_eq!(sandbox.token_answers(StatusCode::UNAUTHORIZED), 1);
+}
+
+#[tokio::test]
+async fn a_secret_that_may_be_there_soon_makes_a_refusal_of_the_other_transient() {
+    // Given
+    let soon = || TokenError::new(TokenErrorKind::TimedOut);
+    let vault = Secret::from_fn(move || async move { Err::<String, _>(soon()) });
+    let credentials = ClientCredentials::new("reader", vault).or_secret("old");
+    let rig = overlapping(&["new"], credentials).await;
+    // When
+    let prewarmed = rig.auth.prewarm_scopes([scope("refer_merchant")]).await;
+    // Then
+    let error = prewarmed.into_result().unwrap_err();
+    assert_eq!(error.kind(), TokenErrorKind::TimedOut);
+    assert!(error.is_transient());
+    assert_eq!(rig.sandbox.token_answers(StatusCode::UNAUTHORIZED), 1);
+}
+
+#[tokio::test]
 async fn another_failure_is_no_reason_to_try_the_other_secret() {
     for answer in [
         Answer::json(400, r#"{"error":"invalid_scope"}"#),
@@ -128,8 +160,7 @@ async fn a_secret_that_is_still_to_come_is_no_error_until_it_is_needed() {
     assert!(all_forms(&error).contains("the-file"));
     // When it has come
     next.replace("new\n");
-    assert_eq!(fetch(&rig).await, (1, 1));
-    assert_eq!(fetch(&rig).await, (0, 1));
+    assert_eq!(fetch(&rig).await, (0, 1), "not with the refused one again");
 }
 
 #[tokio::test]

@@ -57,6 +57,11 @@ impl Candidates {
         self.first.store(number, Ordering::Relaxed);
     }
 
+    /// Tries the next one first from now on.
+    pub(crate) fn begin_after(&self, number: usize) {
+        self.begin_with((number + 1) % self.list.len());
+    }
+
     /// Why they could not be used, were they needed now, each with its number. Beside the first, a
     /// file may be still to come.
     pub(super) fn faults(&self) -> impl Iterator<Item = (usize, SecretError)> {
@@ -70,7 +75,7 @@ impl Candidates {
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
         if !self.done {
-            self.candidates.begin_with((self.number + 1) % self.candidates.list.len());
+            self.candidates.begin_after(self.number);
         }
     }
 }

@@ -102,16 +102,22 @@ where
             Err(error)
                 if error.code() == Some("invalid_client") && error.retry_after().is_none() =>
             {
+                // Should the other be for a retry to try: not with a refused one again.
+                secrets.begin_after(number);
                 refused = Some(error);
             }
             Err(error) => return Err(error),
         }
     }
-    Err(match (refused, unreadable) {
-        (Some(refused), Some(unreadable)) => refused.with_source(unreadable),
-        (Some(refused), None) => refused,
-        (None, unreadable) => unshown(unreadable.expect("each secret was read, or was not")),
-    })
+    let Some(refused) = refused else {
+        return Err(unshown(unreadable.expect("each secret was read, or was not")));
+    };
+    let Some(unreadable) = unreadable else { return Err(refused) };
+    // It may be the right one, and be there by the next try.
+    if own(&unreadable).is_some_and(TokenError::is_transient) {
+        return Err(unshown(unreadable));
+    }
+    Err(refused.with_source(unreadable))
 }
 
 /// One token request.
@@ -179,12 +185,16 @@ async fn read<B: Body>(body: B) -> Result<Option<Zeroizing<Vec<u8>>>, B::Error> 
     Ok(Some(bytes))
 }
 
-/// A token error of a user's own provider comes out as itself: it may say that it is transient.
 fn unshown(error: SecretError) -> TokenError {
-    match error.source().and_then(|source| source.downcast_ref::<TokenError>()) {
+    match own(&error) {
         Some(own) => own.clone(),
         None => TokenError::new(TokenErrorKind::Secret).with_source(error),
     }
+}
+
+/// A token error of a user's own provider comes out as itself: it may say that it is transient.
+fn own(error: &SecretError) -> Option<&TokenError> {
+    error.source()?.downcast_ref()
 }
 
 fn transport(error: impl Into<BoxError>, host: Option<&str>) -> TokenError {
