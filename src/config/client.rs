@@ -5,9 +5,9 @@ use std::env;
 use serde::de::{self, Deserialize, Deserializer};
 
 use super::reference::{Reference, SecretReference};
-use super::values::OneOrMany;
+use super::values::{self, OneOrMany};
 use crate::builder::Builder;
-use crate::credentials::{ClientAuthentication, ClientCredentials, Secret};
+use crate::credentials::{ClientAuthentication, ClientCredentials, Secret, shown_variable};
 use crate::error::{Problem, ProblemKind};
 
 /// The table `client`.
@@ -16,7 +16,7 @@ use crate::error::{Problem, ProblemKind};
 pub(super) struct Client {
     id: ClientId,
     secret: Secrets,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "values::or_default")]
     authentication: ClientAuthentication,
 }
 
@@ -39,8 +39,12 @@ impl Client {
         let id = match self.id {
             ClientId::Value(id) => id,
             ClientId::Variable(name) => env::var(&name).unwrap_or_else(|_| {
+                let name = shown_variable(&name).map_or_else(
+                    || "a variable whose name is none".to_owned(),
+                    |name| format!("the variable {name:?}"),
+                );
                 let message = format!(
-                    "the client id in the variable {name:?} is not there: the variable is not set where this \
+                    "the client id in {name} is not there: the variable is not set, or not as text, where this \
                      process was started"
                 );
                 fault = Some(Problem::new(ProblemKind::Credentials, message).at("client.id"));

@@ -7,12 +7,14 @@ use http::{HeaderName, Method};
 use serde::Deserialize;
 
 use super::client::Client;
+use super::reference::TextReference;
 #[cfg(feature = "rustls")]
 use super::root_certificates::RootCertificates;
 #[cfg(feature = "redis")]
 use super::shared_store::SharedStore;
-use super::values::{self, OneOrMany, Text};
+use super::values::{self, OneOrMany};
 use crate::builder::Builder;
+use crate::error::{Problem, ProblemKind};
 use crate::partner::Environment;
 use crate::route::{OnUnauthorized, Route};
 
@@ -24,15 +26,15 @@ pub(super) struct Entries {
     #[serde(default, deserialize_with = "values::environment")]
     environment: Option<Environment>,
     token_url: Option<String>,
-    #[serde(default)]
-    token_parameters: BTreeMap<String, OneOrMany<Text>>,
-    #[serde(default)]
-    token_headers: BTreeMap<String, Text>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "values::or_default")]
+    token_parameters: BTreeMap<String, OneOrMany<TextReference>>,
+    #[serde(default, deserialize_with = "values::or_default")]
+    token_headers: BTreeMap<String, TextReference>,
+    #[serde(default, deserialize_with = "values::or_default")]
     routes: Vec<RouteEntry>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "values::or_default")]
     strict: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "values::or_default")]
     keep_warm: bool,
     #[serde(default, deserialize_with = "values::duration")]
     connect_timeout: Option<Duration>,
@@ -90,11 +92,24 @@ impl Entries {
         builder = set(builder, self.environment, Builder::environment);
         builder = set(builder, self.token_url, Builder::token_url);
         for (name, OneOrMany(values)) in self.token_parameters {
-            let add = |builder: Builder, Text(value)| builder.token_parameter(name.as_str(), value);
-            builder = values.into_iter().fold(builder, add);
+            for value in values {
+                builder = match value.read("the value of the token parameter") {
+                    Ok(value) => builder.token_parameter(name.as_str(), &*value),
+                    Err(error) => {
+                        let problem = Problem::new(ProblemKind::TokenParameter, error.to_string());
+                        builder.fault(problem.at(format!("token_parameters.{name}")))
+                    }
+                };
+            }
         }
-        for (name, Text(value)) in self.token_headers {
-            builder = builder.token_header(name, value);
+        for (name, value) in self.token_headers {
+            builder = match value.read("the value of the token header") {
+                Ok(value) => builder.token_header(name, &*value),
+                Err(error) => {
+                    let problem = Problem::new(ProblemKind::TokenHeader, error.to_string());
+                    builder.fault(problem.at(format!("token_headers.{name}")))
+                }
+            };
         }
         #[cfg(feature = "rustls")]
         {

@@ -62,8 +62,8 @@ use tree::Tree;
 /// | `client.authentication` | `"body"`, `"basic"` or `"basic_unencoded"`: [`ClientAuthentication`](crate::ClientAuthentication) |
 /// | `environment` | `"test"`, `"production"`, or an origin as for [`Environment::at`](crate::Environment::at) |
 /// | `token_url` | [a URL](Builder::token_url) |
-/// | `token_parameters` | a table of [parameters](Builder::token_parameter), each a string or a list of strings |
-/// | `token_headers` | a table of [headers](Builder::token_header) |
+/// | `token_parameters` | a table of [parameters](Builder::token_parameter), each a string, `{ env = "NAME" }`, `{ file = "/path" }`, or a list of these; read once |
+/// | `token_headers` | a table of [headers](Builder::token_header), each a string, `{ env = "NAME" }` or `{ file = "/path" }`; read once |
 /// | `token_root_certificates` | the path of a file of [PEM](Builder::token_root_certificates), read once |
 /// | `connect_timeout`, `token_timeout`, `wait_limit`, `soft_window`, `hard_window`, `max_token_age`, `store_lease`, `store_timeout` | a duration with its unit: `"30s"`, `"500ms"`, `"1h 30m"` |
 /// | `shared_store.url` | [a Redis](crate::RedisStore::connect): a string, `{ env = "NAME" }` or `{ file = "/path" }`; with the feature `redis` |
@@ -128,7 +128,7 @@ impl<'de> Deserialize<'de> for Config {
             ("token_headers", "a value in quotes for each header"),
             ("token_parameters", "a value in quotes for each parameter"),
         ] {
-            if tree.get(key).is_some_and(|value| !value.is_object()) {
+            if tree.get(key).is_some_and(|value| !value.is_object() && !value.is_null()) {
                 return Err(D::Error::custom(format_args!("{key}: expected a table with {of}")));
             }
         }

@@ -3,8 +3,10 @@
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use zeroize::Zeroizing;
 
 use crate::credentials::Secret;
+use crate::error::SecretError;
 
 /// A secret, or where it is.
 #[derive(Clone)]
@@ -13,14 +15,48 @@ pub(super) struct SecretReference(pub(super) Secret);
 impl<'de> Deserialize<'de> for SecretReference {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Reference {
-            expecting: "{ env = \"NAME\" }, { file = \"/path\" }, or a string in quotes",
+            expecting: EXPECTING,
             value: |value| Self(value.into()),
             keys: &["env", "file"],
-            reference: |key, name| {
-                Self(if key == "env" { Secret::env(name) } else { Secret::file(name) })
-            },
+            reference: |key, name| Self(place(key, name)),
         })
     }
+}
+
+/// A text that may be a secret: as it is, or where it is.
+#[derive(Clone)]
+pub(super) enum TextReference {
+    Value(Zeroizing<String>),
+    Elsewhere(Secret),
+}
+
+impl TextReference {
+    /// `what` it is called in an error.
+    pub(super) fn read(self, what: &'static str) -> Result<Zeroizing<String>, SecretError> {
+        match self {
+            Self::Value(value) => Ok(value),
+            Self::Elsewhere(place) => {
+                Ok(Zeroizing::new(String::from(&*place.called(what).read_now()?)))
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for TextReference {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reference {
+            expecting: EXPECTING,
+            value: |value| Self::Value(Zeroizing::new(value)),
+            keys: &["env", "file"],
+            reference: |key, name| Self::Elsewhere(place(key, name)),
+        })
+    }
+}
+
+const EXPECTING: &str = "{ env = \"NAME\" }, { file = \"/path\" }, or a string in quotes";
+
+fn place(key: &str, name: String) -> Secret {
+    if key == "env" { Secret::env(name) } else { Secret::file(name) }
 }
 
 /// Reads a string, or a table with one of `keys`. It never repeats what else it found: a secret of

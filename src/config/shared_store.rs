@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::reference::SecretReference;
-use super::values::{OneOrMany, Text};
+use super::values::OneOrMany;
 use crate::builder::Builder;
 use crate::error::{Problem, ProblemKind};
 use crate::store::{RedisStore, StoreKeys};
@@ -15,7 +15,7 @@ pub(super) struct SharedStore {
     /// It may have a password in it.
     url: SecretReference,
     keys: OneOrMany<SecretReference>,
-    prefix: Option<Text>,
+    prefix: Option<String>,
 }
 
 impl SharedStore {
@@ -48,7 +48,7 @@ impl SharedStore {
             )
         })?;
         Ok(match &self.prefix {
-            Some(Text(prefix)) => store.with_prefix(prefix),
+            Some(prefix) => store.with_prefix(prefix),
             None => store,
         })
     }

@@ -94,11 +94,8 @@ impl<'de> Visitor<'de> for TreeVisitor {
             if values.contains_key(&key) {
                 return Err(de::Error::custom(format_args!("the key `{key}` stands twice")));
             }
-            match table.next_value()? {
-                // A key without a value: as if it were not there.
-                Tree(Value::Null) => {}
-                Tree(value) => drop(values.insert(key, value)),
-            }
+            let Tree(value) = table.next_value()?;
+            values.insert(key, value);
         }
         Ok(values.into())
     }

@@ -10,7 +10,6 @@ use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{
     self, Deserialize, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
 };
-use serde_json::Value;
 
 use crate::partner::Environment;
 use crate::route::shown;
@@ -18,10 +17,6 @@ use crate::route::shown;
 /// One value where most need only one, or a list.
 #[derive(Clone)]
 pub(super) struct OneOrMany<T>(pub(super) Vec<T>);
-
-/// A string that may be a secret: what stands in its place is not repeated.
-#[derive(Clone)]
-pub(super) struct Text(pub(super) String);
 
 /// A string of which only what it is read as is known: a method, a header's name.
 struct Parsed<T> {
@@ -31,17 +26,25 @@ struct Parsed<T> {
     shown: fn(&str) -> String,
 }
 
+/// For what has a default: a key without a value is as if it were not there.
+pub(super) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
 /// A duration with its unit. A bare number is refused: seconds and milliseconds look alike.
 pub(super) fn duration<'de, D>(deserializer: D) -> Result<Option<Duration>, D::Error>
 where
     D: Deserializer<'de>,
 {
-    let duration = deserializer.deserialize_str(Parsed {
+    deserializer.deserialize_option(Optional(Parsed {
         expecting: "a duration with its unit, such as \"30s\", \"500ms\" or \"1h 30m\"",
         parse: |text| humantime::parse_duration(text).ok(),
         shown: str::to_owned,
-    });
-    duration.map(Some)
+    }))
 }
 
 /// The name of an environment, or the origin of one.
@@ -49,7 +52,7 @@ pub(super) fn environment<'de, D>(deserializer: D) -> Result<Option<Environment>
 where
     D: Deserializer<'de>,
 {
-    let environment = deserializer.deserialize_str(Parsed {
+    deserializer.deserialize_option(Optional(Parsed {
         expecting: "\"test\", \"production\", or an origin such as \"http://127.0.0.1:3000\"",
         parse: |text| match text {
             "test" => Some(Environment::test()),
@@ -58,32 +61,48 @@ where
         },
         // It was meant as a URL, perhaps, and may have a password in it.
         shown,
-    });
-    environment.map(Some)
+    }))
 }
 
 /// A method in lower case is another method (RFC 9110 §9.1), and never meant.
 pub(super) fn method<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Method>, D::Error> {
-    let method = deserializer.deserialize_str(Parsed {
+    deserializer.deserialize_option(Optional(Parsed {
         expecting: "an HTTP method in upper case, such as \"GET\", or no `method` for all",
         parse: |text| text.parse().ok().filter(|_| !text.bytes().any(|b| b.is_ascii_lowercase())),
         shown: str::to_owned,
-    });
-    method.map(Some)
+    }))
 }
 
 /// A header's name.
 pub(super) fn header<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<HeaderName>, D::Error> {
-    let header = deserializer.deserialize_str(Parsed {
+    deserializer.deserialize_option(Optional(Parsed {
         expecting: "the name of a header, such as \"x-partner-token\"",
         parse: |text| text.parse().ok(),
         shown: str::to_owned,
-    });
-    header.map(Some)
+    }))
+}
+
+/// What may have no value.
+struct Optional<T>(Parsed<T>);
+
+impl<'de, T> Visitor<'de> for Optional<T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.expecting(f)
+    }
+
+    fn visit_none<E>(self) -> Result<Option<T>, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<T>, D::Error> {
+        deserializer.deserialize_str(self.0).map(Some)
+    }
 }
 
 impl<T> Visitor<'_> for Parsed<T> {
@@ -96,15 +115,6 @@ impl<T> Visitor<'_> for Parsed<T> {
     fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
         (self.parse)(text)
             .ok_or_else(|| E::invalid_value(Unexpected::Str(&(self.shown)(text)), &self))
-    }
-}
-
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Value::deserialize(deserializer)? {
-            Value::String(text) => Ok(Self(text)),
-            _ => Err(de::Error::custom("expected a string in quotes")),
-        }
     }
 }
 

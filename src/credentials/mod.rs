@@ -12,6 +12,8 @@ use std::sync::Arc;
 use crate::error::{Problem, ProblemKind, SecretError, SecretErrorKind};
 
 pub use authenticator::{ClientAuthenticator, ClientProof, ProofFuture, ProofRequest};
+#[cfg(feature = "config")]
+pub(crate) use secret::shown_variable;
 pub use secret::{Secret, SecretValue};
 
 use candidates::Candidates;

@@ -67,7 +67,7 @@ impl Secret {
     }
 
     /// The same, by another name in errors.
-    #[cfg(all(feature = "config", feature = "redis"))]
+    #[cfg(feature = "config")]
     pub(crate) fn called(self, what: &'static str) -> Self {
         Self { what, ..self }
     }
@@ -209,12 +209,21 @@ impl Secret {
         let what = self.what;
         let subject = match &self.origin {
             Origin::Value(_) => what.to_owned(),
-            Origin::Variable(name) => format!("{what} in the variable {name:?}"),
+            Origin::Variable(name) => match shown_variable(name) {
+                Some(name) => format!("{what} in the variable {name:?}"),
+                None => format!("{what} in a variable whose name is none"),
+            },
             Origin::File(path) => format!("{what} in the file {path:?}"),
             Origin::Provider(_) => format!("{what} from its provider"),
         };
         SecretError::new(kind, subject, clause)
     }
+}
+
+/// A name such as a shell can set. What is none is not repeated: it may be the secret itself.
+pub(crate) fn shown_variable(name: &str) -> Option<&str> {
+    let good = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    good.then_some(name)
 }
 
 const UNREADABLE: &str = "could not be read";
@@ -244,7 +253,10 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
             Origin::Value(_) => f.write_str("Secret([redacted])"),
-            Origin::Variable(name) => write!(f, "Secret::env({name:?})"),
+            Origin::Variable(name) => match shown_variable(name) {
+                Some(name) => write!(f, "Secret::env({name:?})"),
+                None => f.write_str("Secret::env([no name])"),
+            },
             Origin::File(path) => write!(f, "Secret::file({path:?})"),
             Origin::Provider(_) => f.write_str("Secret::from_fn(..)"),
         }
