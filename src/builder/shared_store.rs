@@ -36,7 +36,8 @@ impl Builder {
     }
 
     /// How long one process has to fetch a token before another may try: a process that dies in
-    /// mid-fetch delays the others by this. Default: 5 seconds.
+    /// mid-fetch delays the others by this. It should be the same in all of them: nobody waits for
+    /// longer than its own. Default: 5 seconds.
     pub fn store_lease(mut self, time: Duration) -> Self {
         self.store.lease = time;
         self

@@ -19,7 +19,7 @@ use tower::util::rng::{HasherRng, Rng};
 use super::health::Health;
 use super::keys::{Room, StoreKeys, unique};
 use super::shared::{Entry, Lease, SharedStore, View};
-use crate::grant::{TokenRequest, TokenResponse};
+use crate::grant::{Known, TokenRequest, TokenResponse};
 use crate::observe::{StoreOperation, StoreResult};
 use crate::scope::Scope;
 
@@ -120,11 +120,14 @@ impl<T: SharedStore> Fleet<T> {
             let before = Instant::now();
             let View { entry, lease } =
                 self.ask(StoreOperation::Look, self.store.get(&room.name)).await?;
-            if let Some(response) = self.usable(room, entry, before, request) {
+            if let Some(response) = self.usable(room, entry, lease, before, request) {
                 return Ok(Found::Token(response));
             }
-            if let Lease::Held(left) = lease {
-                held = held.max(left);
+            match lease {
+                // Longer than any is granted for: the store's clock was set back.
+                Lease::Held(left) if left > self.times.lease => {}
+                Lease::Held(left) => held = held.max(left),
+                Lease::Free | Lease::Granted => {}
             }
         }
         Ok(Found::Held(held))
@@ -145,7 +148,7 @@ impl<T: SharedStore> Fleet<T> {
             let (leased, found) = match leased {
                 Ok(View { entry, lease }) => {
                     // Another may have put one there since the look.
-                    let token = self.usable(room, entry, before, request).map(Found::Token);
+                    let token = self.usable(room, entry, lease, before, request).map(Found::Token);
                     match lease {
                         Lease::Granted => (number + 1, token.map(Ok)),
                         Lease::Held(left) => (number, Some(Ok(token.unwrap_or(Found::Held(left))))),
@@ -166,13 +169,21 @@ impl<T: SharedStore> Fleet<T> {
 
     /// The token of an entry, if it is newer than the one that the flight is to renew, and not about
     /// to end. `before` is when the store was asked: what was told of times is at least as old.
+    ///
+    /// After a rejection, not if another is about to replace it: most likely it was rejected as well,
+    /// or revoked for the sake of the next, and a request is sent again only once.
     fn usable(
         &self,
         room: &Room,
         entry: Option<Entry>,
+        lease: Lease,
         before: Instant,
         request: &TokenRequest,
     ) -> Option<TokenResponse> {
+        let rejected = request.known().is_some_and(Known::was_rejected);
+        if rejected && matches!(lease, Lease::Held(_)) {
+            return None;
+        }
         let Entry { sealed, age } = entry?;
         let Some(requested_at) = before.checked_sub(age) else {
             // Older than this machine's clock: no token of worth.

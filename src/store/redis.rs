@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, ErrorKind, IntoConnectionInfo, RedisError, Script};
+use redis::{
+    Client, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, Script, ScriptInvocation,
+};
 use tokio::runtime::Handle;
 
 use super::shared::{Entry, Lease, SharedStore, View};
@@ -21,31 +23,44 @@ const DEFAULT_PREFIX: &str = "tower-partner-auth:";
 /// The longest pause between two attempts to connect: how soon a Redis is noticed that came back.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
+/// What all scripts begin with that tell what there is. A time that is none counts as long ago. An
+/// entry from the future is none, for want of an age: the clock was set back, or is another server's.
+const SEEN: &str = r"
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function moment(text)
+  local moment = tonumber(text)
+  if moment and moment >= 0 and moment < 2^53 then return moment end
+  return 0
+end
+local function seen()
+  local seen = redis.call('HMGET', KEYS[1], 'entry', 'since', 'lease', 'holder')
+  local held = math.max(moment(seen[3]) - now, 0)
+  local age = now - moment(seen[2])
+  if age < -1000 then return held, false, 0, seen[4] end
+  return held, seen[1], math.max(age, 0), seen[4]
+end
+";
+
 /// KEYS: the name. Returns: how long the lease is held yet, the entry, its age; in milliseconds.
 const LOOK: &str = r"
 if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then return {0, false, 0} end
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local seen = redis.call('HMGET', KEYS[1], 'entry', 'since', 'lease')
-local held = math.max((tonumber(seen[3]) or 0) - now, 0)
-return {held, seen[1], math.max(now - (tonumber(seen[2]) or 0), 0)}
+local held, entry, age = seen()
+return {held, entry, age}
 ";
 
 /// KEYS: the name. ARGV: the holder, the lease's time. Returns: 1 if it was granted, and what `LOOK`
-/// returns. What is under the name and is no hash is nobody's, and is removed.
+/// returns. What is under the name and is no hash is nobody's, and is removed. A lease that is held
+/// for longer than any is granted for is none: the clock again. Asked twice, it grants the same.
 const LEASE: &str = r"
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind ~= 'hash' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local seen = redis.call('HMGET', KEYS[1], 'entry', 'since', 'lease')
-local held = math.max((tonumber(seen[3]) or 0) - now, 0)
-local age = math.max(now - (tonumber(seen[2]) or 0), 0)
-if held > 0 then return {0, held, seen[1], age} end
+local held, entry, age, holder = seen()
 local lease = tonumber(ARGV[2])
+if held > 0 and held <= lease and holder ~= ARGV[1] then return {0, held, entry, age} end
 redis.call('HSET', KEYS[1], 'holder', ARGV[1], 'granted', now, 'lease', now + lease)
 if redis.call('PTTL', KEYS[1]) < 2 * lease then redis.call('PEXPIRE', KEYS[1], 2 * lease) end
-return {1, 0, seen[1], age}
+return {1, 0, entry, age}
 ";
 
 /// KEYS: the name. ARGV: the holder, the entry, for how long to keep it. Returns: 1 if it was put.
@@ -128,8 +143,8 @@ impl<C> RedisStore<C> {
     /// All clones of it should share one connection, and it should reconnect by itself.
     pub fn new(connection: C) -> Self {
         let scripts = Scripts {
-            look: Script::new(LOOK),
-            lease: Script::new(LEASE),
+            look: Script::new(&[SEEN, LOOK].concat()),
+            lease: Script::new(&[SEEN, LEASE].concat()),
             put: Script::new(PUT),
             release: Script::new(RELEASE),
         };
@@ -165,6 +180,20 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
+impl<C: ConnectionLike + Clone> RedisStore<C> {
+    /// Runs a script; once more, if the connection was lost. It may have been long ago, and is only told
+    /// now: Redis may be there all the same. All scripts may be run twice.
+    async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, RedisError> {
+        let mut connection = self.connection.clone();
+        match script.invoke_async(&mut connection).await {
+            Err(error) if error.is_connection_dropped() => {
+                script.invoke_async(&mut connection).await
+            }
+            result => result,
+        }
+    }
+}
+
 impl<C> SharedStore for RedisStore<C>
 where
     C: ConnectionLike + Clone + Send + Sync + 'static,
@@ -172,17 +201,14 @@ where
     type Error = RedisError;
 
     async fn get(&self, name: &str) -> Result<View, RedisError> {
-        let mut connection = self.connection.clone();
         let look = self.scripts.look.key(self.key(name));
-        Ok(view(look.invoke_async(&mut connection).await?, false))
+        Ok(view(self.run(&look).await?, false))
     }
 
     async fn lease(&self, name: &str, holder: &str, time: Duration) -> Result<View, RedisError> {
-        let mut connection = self.connection.clone();
         let mut lease = self.scripts.lease.key(self.key(name));
         lease.arg(holder).arg(milliseconds(time));
-        let (granted, held, sealed, age): (u64, _, _, _) =
-            lease.invoke_async(&mut connection).await?;
+        let (granted, held, sealed, age): (u64, _, _, _) = self.run(&lease).await?;
         Ok(view((held, sealed, age), granted == 1))
     }
 
@@ -193,16 +219,15 @@ where
         sealed: Bytes,
         keep: Duration,
     ) -> Result<bool, RedisError> {
-        let mut connection = self.connection.clone();
         let mut put = self.scripts.put.key(self.key(name));
         put.arg(holder).arg(&*sealed).arg(milliseconds(keep));
-        put.invoke_async(&mut connection).await
+        self.run(&put).await
     }
 
     async fn release(&self, name: &str, holder: &str) -> Result<(), RedisError> {
-        let mut connection = self.connection.clone();
         let mut release = self.scripts.release.key(self.key(name));
-        release.arg(holder).invoke_async(&mut connection).await
+        release.arg(holder);
+        self.run(&release).await
     }
 }
 
