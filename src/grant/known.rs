@@ -10,6 +10,7 @@ use tokio::time::Instant;
 pub(crate) struct Known {
     fingerprint: u64,
     requested_at: Instant,
+    rejected: bool,
 }
 
 /// Under a random key, so that nobody can make two that are alike. It never leaves the process.
@@ -20,7 +21,17 @@ fn fingerprint(token: &str) -> u64 {
 
 impl Known {
     pub(crate) fn new(token: &str, requested_at: Instant) -> Self {
-        Self { fingerprint: fingerprint(token), requested_at }
+        Self { fingerprint: fingerprint(token), requested_at, rejected: false }
+    }
+
+    /// The same, as one that was, or was not, rejected.
+    pub(crate) fn rejected(mut self, rejected: bool) -> Self {
+        self.rejected = rejected;
+        self
+    }
+
+    pub(crate) fn was_rejected(&self) -> bool {
+        self.rejected
     }
 
     pub(crate) fn is(&self, token: &str) -> bool {

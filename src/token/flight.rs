@@ -125,6 +125,11 @@ impl Flight {
         self.cause
     }
 
+    #[cfg(feature = "store")]
+    pub(super) fn is_for_a_rejection(&self) -> bool {
+        self.cause == Cause::Rejection
+    }
+
     /// A place on it, for one who comes because of `cause`.
     pub(super) fn join(&mut self, cause: Cause) -> oneshot::Receiver<Answer> {
         // A flight for the sake of a rejection was sent after it.

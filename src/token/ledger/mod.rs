@@ -345,7 +345,9 @@ impl Ledger {
     /// The last token there was, be it expired, rejected or forgotten: the next has to be newer.
     #[cfg(feature = "store")]
     pub(super) fn known(&self) -> Option<Known> {
-        self.book().known
+        let book = self.book();
+        let rejected = book.flight.as_ref().is_some_and(Flight::is_for_a_rejection);
+        book.known.map(|known| known.rejected(rejected))
     }
 
     /// Ends the flight, if one is under way, and starts no other without a caller: its layer is gone.

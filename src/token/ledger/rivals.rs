@@ -18,6 +18,8 @@ pub(super) struct Rivals {
     suspect: u64,
     /// Tokens in a row that proved nothing: they were rejected in their turn, or never used.
     unproven: u32,
+    /// The newest token is one that another process fetched, who knows when.
+    shared: bool,
 }
 
 impl Rivals {
@@ -33,11 +35,12 @@ impl Rivals {
             }
         }
         self.fetched = Some(now);
+        self.shared = false;
     }
 
     /// The newest token is one that all processes share: whoever fetched it is no rival.
     pub(super) fn shared_token(&mut self) {
-        *self = Self::default();
+        *self = Self { shared: true, ..Self::default() };
     }
 
     pub(super) fn same_token(&mut self) {
@@ -60,9 +63,9 @@ impl Rivals {
     }
 
     /// Whether a fresh token that is rejected was most likely revoked by one. Two in a row are not:
-    /// then it is the route that rejects them.
+    /// then it is the route that rejects them. A shared one may have been revoked before it was taken.
     pub(super) fn are_likely(&self) -> bool {
-        self.evictions > 0 && self.unproven < 2
+        self.shared || (self.evictions > 0 && self.unproven < 2)
     }
 
     /// Until when a renewal because of a rejection is held back for their sake.
