@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
+use redis::io::tcp::TcpSettings;
+use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{
     Client, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, Script, ScriptInvocation,
 };
@@ -22,6 +24,10 @@ const DEFAULT_PREFIX: &str = "tower-partner-auth:";
 
 /// The longest pause between two attempts to connect: how soon a Redis is noticed that came back.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long a connection is idle before it is probed. Between two fetches it is idle for an hour, and
+/// firewalls forget such connections within minutes, without a word.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// What all scripts begin with that tell what there is. A time that is none counts as long ago. An
 /// entry from the future is none, for want of an age: the clock was set back, or is another server's.
@@ -80,7 +86,7 @@ return 0
 
 /// A [`SharedStore`] on a Redis (7 or newer) or a Valkey.
 ///
-/// It needs the commands `EVAL`, `EVALSHA`, `SCRIPT`, `TYPE`, `TIME`, `HMGET`, `HGET`, `HSET`, `PTTL`,
+/// It needs the commands `EVALSHA`, `SCRIPT LOAD`, `TYPE`, `TIME`, `HMGET`, `HGET`, `HSET`, `PTTL`,
 /// `PEXPIRE` and `DEL`, on the keys with its prefix.
 ///
 /// ```
@@ -133,7 +139,9 @@ impl RedisStore {
                 .into());
         }
         let config = ConnectionManagerConfig::new().set_max_delay(LONGEST_PAUSE);
-        let client = Client::open(url)?;
+        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
+        let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
+        let client = Client::open(url.into_connection_info()?.set_tcp_settings(tcp))?;
         Ok(Self::new(ConnectionManager::new_lazy_with_config(client, config)?))
     }
 }
