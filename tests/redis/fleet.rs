@@ -124,6 +124,15 @@ impl Fleet {
         assert_eq!(tokens(processes), 1);
     }
 
+    /// That these, which have an older token, take what the others share as soon as they need one.
+    pub(crate) async fn assert_catch_up(&self, behind: &[Process], others: &[Process]) {
+        self.assert_converges(others).await;
+        let before = self.sandbox.token_requests();
+        assert_ok(&call_all(behind).await);
+        assert_eq!(self.sandbox.token_requests(), before);
+        assert_eq!(tokens(&[behind, others].concat()), 1);
+    }
+
     /// Has all of them ask for tokens until each of them reaches the store again.
     pub(crate) async fn until_reached(&self, processes: &[Process]) {
         within(Duration::from_secs(30), async {

@@ -40,15 +40,15 @@ async fn what_is_no_hash_is_replaced() {
         &["XADD", "", "*", "garbage", "garbage"],
     ] {
         // Given
-        let (fleet, mut processes, name) = sharing().await;
+        let (fleet, processes, name) = sharing().await;
         // When
         fleet.redis.tell(&["DEL", &name]);
         let mut command = garbage.to_vec();
         command[1] = &name;
         fleet.redis.tell(&command);
         // Then
-        processes.extend(assert_is_replaced(&fleet, 0).await);
-        fleet.assert_converges(&processes).await;
+        let newcomers = assert_is_replaced(&fleet, 0).await;
+        fleet.assert_catch_up(&processes, &newcomers).await;
     }
 }
 
@@ -60,12 +60,12 @@ async fn bytes_that_are_no_entry_are_counted_and_replaced() {
         ["", "garbage", "\u{2}garbage", "\u{1}", "\u{1}123456789012", "\u{1}a longer garbage"]
     {
         // Given
-        let (fleet, mut processes, name) = sharing().await;
+        let (fleet, processes, name) = sharing().await;
         // When
         fleet.redis.tell(&["HSET", &name, "entry", garbage]);
         // Then
-        processes.extend(assert_is_replaced(&fleet, 1).await);
-        fleet.assert_converges(&processes).await;
+        let newcomers = assert_is_replaced(&fleet, 1).await;
+        fleet.assert_catch_up(&processes, &newcomers).await;
     }
 }
 
@@ -120,7 +120,7 @@ async fn an_entry_of_another_key_is_no_token() {
     fleet.redis.tell(&["COPY", strange, &name, "REPLACE"]);
     // Then
     let newcomers = assert_is_replaced(&fleet, 1).await;
-    fleet.assert_converges(&[processes, newcomers].concat()).await;
+    fleet.assert_catch_up(&processes, &newcomers).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,7 +129,7 @@ async fn times_that_are_none_hold_nobody_up() {
     for field in ["lease", "since"] {
         for garbage in ["", "garbage", "nan", "inf", "-inf", "-1", "1e300", "0x7fffffffffffffff"] {
             // Given
-            let (fleet, mut processes, name) = sharing().await;
+            let (fleet, processes, name) = sharing().await;
             // When
             fleet.redis.tell(&["HSET", &name, field, garbage]);
             // Then
@@ -140,8 +140,7 @@ async fn times_that_are_none_hold_nobody_up() {
             assert!(fleet.sandbox.token_requests() - before <= 1, "{case}");
             assert_eq!(sum(&newcomers, |store| store.direct), 0, "{case}");
             assert_eq!(tokens(&newcomers), 1, "{case}");
-            processes.extend(newcomers);
-            fleet.assert_converges(&processes).await;
+            fleet.assert_catch_up(&processes, &newcomers).await;
         }
     }
 }
@@ -160,7 +159,7 @@ async fn a_clock_that_was_set_back_holds_nobody_up() {
     let newcomers = assert_is_replaced(&fleet, 0).await;
     assert_ne!(newcomers[0].token(), processes[0].token());
     assert_eq!(sum(&newcomers, |store| store.direct), 0);
-    fleet.assert_converges(&[processes, newcomers].concat()).await;
+    fleet.assert_catch_up(&processes, &newcomers).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

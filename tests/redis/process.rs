@@ -42,7 +42,7 @@ impl RealProcess {
             .args(["--ignored", "--exact", "--nocapture", "process::one_process_of_a_fleet"])
             .env(ORIGIN, fleet.sandbox.origin())
             .env(CLIENT, credentials.client_id())
-            .env(SECRET, &**secret)
+            .env(SECRET, &*secret)
             .env(REDIS, fleet.redis.url())
             .env(LEASE, lease.as_millis().to_string())
             .stdin(Stdio::piped())

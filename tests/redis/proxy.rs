@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::pin::pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,8 +23,6 @@ pub(crate) enum Way {
 pub(crate) struct Proxy {
     address: SocketAddr,
     way: watch::Sender<Way>,
-    /// How many connections there are to be forgotten: see [`forget`](Self::forget).
-    forgotten: watch::Sender<u64>,
 }
 
 impl Proxy {
@@ -34,13 +31,12 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (way, ways) = watch::channel(Way::Open);
-        let (forgotten, forgets) = watch::channel(0);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, port, ways.clone(), forgets.clone()));
+                tokio::spawn(carry(client, port, ways.clone()));
             }
         });
-        Self { address, way, forgotten }
+        Self { address, way }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -50,36 +46,21 @@ impl Proxy {
     pub(crate) fn set(&self, way: Way) {
         self.way.send_replace(way);
     }
-
-    /// What is sent on the connections of now leads nowhere from here on, and nobody is told: a
-    /// middlebox that lost its state.
-    pub(crate) fn forget(&self) {
-        self.forgotten.send_modify(|times| *times += 1);
-    }
 }
 
 /// One connection, to its end.
-async fn carry(
-    client: TcpStream,
-    port: u16,
-    mut ways: watch::Receiver<Way>,
-    mut forgets: watch::Receiver<u64>,
-) {
+async fn carry(client: TcpStream, port: u16, mut ways: watch::Receiver<Way>) {
     if *ways.borrow_and_update() == Way::Cut {
         return;
     }
-    forgets.mark_unchanged();
     let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return };
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let there = pass(from_client, to_server, ways.clone());
     let back = pass(from_server, to_client, ways.clone());
-    let mut both = pin!(async { tokio::join!(there, back) });
     tokio::select! {
-        _ = &mut both => {}
-        _ = ways.wait_for(|way| *way == Way::Cut) => {}
-        // `both` is kept, and not driven on: the sockets stay open.
-        Ok(()) = forgets.changed() => std::future::pending::<()>().await,
+        _ = async { tokio::join!(there, back) } => {}
+        () = async { drop(ways.wait_for(|way| *way == Way::Cut).await) } => {}
     }
 }
 
