@@ -157,7 +157,8 @@ pub(crate) async fn within<T>(limit: Duration, what: impl Future<Output = T>) ->
 /// One call of each process, all at once.
 pub(crate) async fn call_all(processes: &[Process]) -> Vec<Called> {
     let mut calls = JoinSet::new();
-    for process in processes.iter().cloned() {
+    for process in processes {
+        let process = process.clone();
         calls.spawn(async move { process.call().await });
     }
     calls.join_all().await
@@ -170,7 +171,8 @@ pub(crate) async fn call_for(
     every: Duration,
 ) -> Vec<Called> {
     let mut loads = JoinSet::new();
-    for process in processes.iter().cloned() {
+    for process in processes {
+        let process = process.clone();
         loads.spawn(async move {
             let end = tokio::time::Instant::now() + duration;
             let mut called = Vec::new();

@@ -88,7 +88,7 @@ async fn where_each_issue_revokes_the_previous_token_a_renewal_fails_no_call() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn without_a_store_eight_rivals_evict_each_other_at_a_bounded_pace_and_lose_few_calls() {
+async fn without_a_store_eight_rivals_evict_each_other_for_ever_at_a_bounded_pace() {
     // Given
     let fleet = Fleet::start().await;
     fleet.sandbox.revoke_previous(true);
@@ -101,13 +101,13 @@ async fn without_a_store_eight_rivals_evict_each_other_at_a_bounded_pace_and_los
     let asked = fleet.sandbox.token_requests();
     let evictions: u32 = processes.iter().map(|process| process.status().evictions()).sum();
     let lost = called.iter().filter(|call| call.status != StatusCode::OK).count();
-    eprintln!("{} calls, {lost} lost, {asked} token requests, {evictions} evictions", called.len(),);
+    // How many calls are lost is chance: those that are evicted twice, as they are sent again only once;
+    // and if that befalls a process before it has seen an eviction, it blames the route for a while.
+    eprintln!("{lost} of {} lost, {asked} token requests, {evictions} evictions", called.len());
     assert!(evictions > 8, "{evictions}");
-    // but no more often than it leaves the others a head start of a quarter of a second;
+    // but no more often than it leaves the others a head start of a quarter of a second.
     let turns = u64::try_from(elapsed.as_millis() / 250).unwrap();
     assert!(asked <= 8 * (1 + turns), "{asked} in {elapsed:?}");
-    // and a call that was evicted twice is lost, as it is sent again only once.
-    assert!(lost * 20 <= called.len(), "{lost} of {}", called.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
