@@ -266,7 +266,7 @@ async fn the_status_serialises_without_secrets() {
     calls.call().await.unwrap();
     settle().await;
     let json = serde_json::to_value(calls.auth.status()).unwrap();
-    let expected = json!([{
+    let expected = json!({ "tokens": [{
         "scope": "a b",
         "state": "soft",
         "remaining_seconds": 25.0,
@@ -282,14 +282,14 @@ async fn the_status_serialises_without_secrets() {
                 "status": 401,
                 "transient": false,
                 "retry_after_seconds": Value::Null,
-                "message": json[0]["last_fetch"]["error"]["message"],
+                "message": json["tokens"][0]["last_fetch"]["error"]["message"],
             },
         },
         "failures": 1,
         "evictions": 0,
         "next_attempt_seconds": 5.0,
         "cooling_seconds": 5.0,
-    }]);
+    }] });
     assert_eq!(json, expected);
     let text = format!("{json} {:?}", calls.auth.status());
     assert!(!text.contains("s3cret") && !text.contains("token-1"), "{text}");
