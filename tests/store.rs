@@ -225,6 +225,28 @@ async fn a_holder_whose_fetch_fails_delays_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_that_comes_between_the_look_and_the_lease_is_taken() {
+    // Given a process that has looked, and asks a slow store for the lease
+    let tokens = TokenServer::default().then(200, grant(100));
+    let store = MemoryStore::default();
+    store.health(Health::Slow(200 * MILLISECOND));
+    let slow = process(&tokens, &store);
+    let slow_call = tokio::spawn(async move { slow.call().await });
+    tokio::time::sleep(300 * MILLISECOND).await;
+    // When another does all of it at once
+    store.health(Health::Well);
+    let quick = process(&tokens, &store);
+    quick.call().await.unwrap();
+    // Then
+    slow_call.await.unwrap().unwrap();
+    assert_eq!(tokens.requests(), 1);
+    // And the lease that it did not need holds nobody up
+    let start = Instant::now();
+    assert_eq!(call_api(&quick, "token-2").await.status(), StatusCode::OK);
+    assert!(start.elapsed() < SECOND, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_holder_cannot_overwrite_a_newer_token() {
     // Given a holder that takes longer than its lease
     let tokens =
@@ -332,6 +354,25 @@ async fn a_token_older_than_the_rejected_one_is_not_taken_for_newer() {
     // Then
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(tokens.requests(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rejected_token_is_not_taken_for_newer_because_it_was_put_again() {
+    // Given a server that reuses its token
+    let same = r#"{"access_token":"t","token_type":"Bearer","expires_in":1000}"#;
+    let tokens = TokenServer::answering(same);
+    let store = MemoryStore::default();
+    let one = process(&tokens, &store);
+    one.call().await.unwrap();
+    tokio::time::sleep(SECOND).await;
+    // When another has put it there once more, and then it is rejected
+    store.flush();
+    process(&tokens, &store).call().await.unwrap();
+    tokio::time::sleep(SECOND).await;
+    tokens.turn(Duration::ZERO, 200, grant(100));
+    let response = call_api(&one, "token-3").await;
+    // Then
+    assert_eq!(response.status(), StatusCode::OK);
 }
 
 #[tokio::test(start_paused = true)]
@@ -496,8 +537,10 @@ async fn a_fleet_in_mid_rotation_that_starts_as_one_still_costs_one_token_reques
     let fleet: Vec<_> = (0..20)
         .map(|number| process_with(&tokens, &store, keys(number), |builder| builder))
         .collect();
+    let start = Instant::now();
     call_all(&fleet).await;
     assert_eq!(tokens.requests(), 1);
+    assert!(start.elapsed() < 2 * SECOND, "nobody kept one lease while waiting for another");
 }
 
 #[tokio::test(start_paused = true)]
