@@ -57,7 +57,7 @@ pub mod sandbox;
 mod scope;
 mod service;
 #[cfg(feature = "store")]
-mod store;
+pub mod store;
 mod striped;
 mod sync;
 mod token;
@@ -82,8 +82,4 @@ pub use partner::Environment;
 pub use route::{OnUnauthorized, Route};
 pub use scope::{InvalidScope, Scope};
 pub use service::{AuthOutcome, PartnerAuth, Rejection, RequestAuth, ResponseFuture};
-#[cfg(feature = "redis")]
-pub use store::RedisStore;
-#[cfg(feature = "store")]
-pub use store::{Entry, InvalidStoreKey, Lease, SharedStore, StoreKeys, StoreStatus, View};
 pub use token::{FetchOutcome, LastFetch, TokenState, TokenStatus};

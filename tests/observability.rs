@@ -25,9 +25,9 @@ use http_body_util::Full;
 use scripted::{API, SECOND, TOKEN_URL, TokenServer, grant, request};
 use shared_store::{Health, MemoryStore};
 use tower::{Layer, ServiceExt, service_fn};
+use tower_partner_auth::store::StoreKeys;
 use tower_partner_auth::{
-    Builder, ClientCredentials, Error, PartnerAuthLayer, ReplayBody, Route, StoreKeys,
-    TokenResponse, Verdict,
+    Builder, ClientCredentials, Error, PartnerAuthLayer, ReplayBody, Route, TokenResponse, Verdict,
 };
 
 const DOCUMENT: &str = include_str!("../OBSERVABILITY.md");

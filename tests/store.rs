@@ -18,9 +18,8 @@ use http_body_util::Full;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_partner_auth::{
-    Builder, ClientCredentials, FetchOutcome, ReplayBody, Scope, StoreKeys, StoreStatus,
-};
+use tower_partner_auth::store::{StoreKeys, StoreStatus};
+use tower_partner_auth::{Builder, ClientCredentials, FetchOutcome, ReplayBody, Scope};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const ATTEMPT: Duration = Duration::from_secs(10);

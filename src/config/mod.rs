@@ -66,9 +66,9 @@ use tree::Tree;
 /// | `token_headers` | a table of [headers](Builder::token_header), each a string, `{ env = "NAME" }` or `{ file = "/path" }`; read once |
 /// | `token_root_certificates` | the path of a file of [PEM](Builder::token_root_certificates), read once |
 /// | `connect_timeout`, `token_timeout`, `wait_limit`, `soft_window`, `hard_window`, `max_token_age`, `store_lease`, `store_timeout` | a duration with its unit: `"30s"`, `"500ms"`, `"1h 30m"` |
-/// | `shared_store.url` | [a Redis](crate::RedisStore::connect): a string, `{ env = "NAME" }` or `{ file = "/path" }`; with the feature `redis` |
-/// | `shared_store.keys` | a [key](crate::StoreKeys::from_base64) in base64, as `url` is; or a list, while keys are changed |
-/// | `shared_store.prefix` | [a string](crate::RedisStore::with_prefix) |
+/// | `shared_store.url` | [a Redis](crate::store::RedisStore::connect): a string, `{ env = "NAME" }` or `{ file = "/path" }`; with the feature `redis` |
+/// | `shared_store.keys` | a [key](crate::store::StoreKeys::from_base64) in base64, as `url` is; or a list, while keys are changed |
+/// | `shared_store.prefix` | [a string](crate::store::RedisStore::with_prefix) |
 /// | `token_retries` | [a number](Builder::token_retries) |
 /// | `replay_limit` | [a number of bytes](Builder::replay_limit) |
 /// | `strict`, `keep_warm` | `true` or `false` |

@@ -36,12 +36,12 @@ const NAME: usize = 16;
 /// share with those who have only one, whichever it is.
 ///
 /// ```
-/// use tower_partner_auth::StoreKeys;
+/// use tower_partner_auth::store::StoreKeys;
 ///
 /// // `openssl rand -base64 32`
 /// let keys = StoreKeys::from_base64("q2y2wZcz1y1j1bJWn0cLR0XJKsHnnhWlkSxv9pYdq6k=")?;
 /// assert!(!format!("{keys:?}").contains("q2y2"));
-/// # Ok::<(), tower_partner_auth::InvalidStoreKey>(())
+/// # Ok::<(), tower_partner_auth::store::InvalidStoreKey>(())
 /// ```
 #[derive(Clone)]
 pub struct StoreKeys {

@@ -90,7 +90,8 @@ return 0
 /// `PEXPIRE` and `DEL`, on the keys with its prefix.
 ///
 /// ```
-/// use tower_partner_auth::{ClientCredentials, PartnerAuthLayer, RedisStore, Route, StoreKeys};
+/// use tower_partner_auth::store::{RedisStore, StoreKeys};
+/// use tower_partner_auth::{ClientCredentials, PartnerAuthLayer, Route};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use tower_partner_auth::{Entry, Lease, SharedStore, View};
+use tower_partner_auth::store::{Entry, Lease, SharedStore, View};
 
 /// How a store does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

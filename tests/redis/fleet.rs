@@ -17,9 +17,9 @@ use hyper_util::client::legacy::ResponseFuture;
 use tokio::task::JoinSet;
 use tower::{Layer, Service, ServiceExt};
 use tower_partner_auth::sandbox::Sandbox;
+use tower_partner_auth::store::{RedisStore, StoreKeys, StoreStatus};
 use tower_partner_auth::{
-    AuthOutcome, Builder, FetchOutcome, PartnerAuth, PartnerAuthLayer, RedisStore, ReplayBody,
-    StoreKeys, StoreStatus, TokenStatus,
+    AuthOutcome, Builder, FetchOutcome, PartnerAuth, PartnerAuthLayer, ReplayBody, TokenStatus,
 };
 
 use super::common::{self, Hyper};

@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tower_partner_auth::{ClientCredentials, Environment, PartnerAuthLayer, RedisStore};
+use tower_partner_auth::store::RedisStore;
+use tower_partner_auth::{ClientCredentials, Environment, PartnerAuthLayer};
 
 use super::fleet::{self, Fleet, Process};
 

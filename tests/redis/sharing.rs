@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use tower_partner_auth::{FetchOutcome, RedisStore};
+use tower_partner_auth::FetchOutcome;
+use tower_partner_auth::store::RedisStore;
 
 use super::common;
 use super::fleet::{Fleet, Process, assert_ok, call_all, call_for, key, keys, sum, tokens};
