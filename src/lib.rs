@@ -13,7 +13,7 @@
 //!                     flight: one for a token, in a task of its own
 //!                       │
 //!                       ▼
-//!                     token source: timeout ▷ retry ▷ timeout ▷ grant ▷ HTTP client
+//!                     token source: timeout ▷ retry ▷ [shared store] ▷ timeout ▷ grant ▷ HTTP client
 //! ```
 //!
 //! A request that finds a fresh token goes straight through the upper row: it takes no lock, and is
@@ -33,6 +33,7 @@
 //! | `challenge` | Reading a rejection |
 //! | `token` | A token's life, the slot that holds it, the ledger of what is known of it, the flight that fetches the next |
 //! | `grant` | The token request and its answer on the wire, as a Tower service |
+//! | `store` | Tokens shared by a fleet: a layer over the token source |
 //! | `partner` | The partner API's hosts, scopes and routes, as data |
 //! | `sandbox` | An embedded partner server |
 //! | `observe` | What is told through `tracing` and `metrics`, and under which names |
