@@ -34,15 +34,10 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 const SEEN: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local function moment(text)
-  local moment = tonumber(text)
-  if moment and moment >= 0 and moment < 2^53 then return moment end
-  return 0
-end
 local function seen()
   local seen = redis.call('HMGET', KEYS[1], 'entry', 'since', 'lease', 'holder')
-  local held = math.max(moment(seen[3]) - now, 0)
-  local age = now - moment(seen[2])
+  local held = math.max((tonumber(seen[3]) or 0) - now, 0)
+  local age = now - (tonumber(seen[2]) or 0)
   if age < -1000 then return held, false, 0, seen[4] end
   return held, seen[1], math.max(age, 0), seen[4]
 end
