@@ -37,7 +37,8 @@ impl Builder {
 
     /// How long one process has to fetch a token before another may try: a process that dies in
     /// mid-fetch delays the others by this. It should be the same in all of them: nobody waits for
-    /// longer than its own. Default: 5 seconds.
+    /// longer than its own; and longer than the token server ever takes, as what comes later is used
+    /// by its fetcher alone. Default: 5 seconds.
     pub fn store_lease(mut self, time: Duration) -> Self {
         self.store.lease = time;
         self

@@ -62,12 +62,35 @@ pub type ProofFuture<'a> = Pin<Box<dyn Future<Output = Result<ClientProof, BoxEr
 /// What a proof is asked for: the token request that it goes into.
 #[derive(Clone, Copy)]
 pub struct ProofRequest<'a> {
-    pub(crate) endpoint: &'a Uri,
-    pub(crate) client_id: &'a str,
-    pub(crate) scope: &'a Scope,
+    endpoint: &'a Uri,
+    client_id: &'a str,
+    scope: &'a Scope,
 }
 
 impl<'a> ProofRequest<'a> {
+    /// One of your own, to try an authenticator with.
+    ///
+    /// ```
+    /// # use tower_partner_auth::{ClientAuthenticator, ClientProof, ProofFuture, ProofRequest, Scope};
+    /// # struct Signer;
+    /// # impl ClientAuthenticator for Signer {
+    /// #     fn authenticate<'a>(&'a self, request: ProofRequest<'a>) -> ProofFuture<'a> {
+    /// #         Box::pin(async move { Ok(ClientProof::jwt_bearer(format!("for {}", request.client_id()))) })
+    /// #     }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let endpoint = "https://accounts.example.com/oauth/token".parse()?;
+    /// let scope = Scope::parse("read")?;
+    /// let proof = Signer.authenticate(ProofRequest::new(&endpoint, "my-client", &scope)).await?;
+    /// assert!(proof.parameters().any(|(name, value)| name == "client_assertion" && value == "for my-client"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn new(endpoint: &'a Uri, client_id: &'a str, scope: &'a Scope) -> Self {
+        Self { endpoint, client_id, scope }
+    }
+
     /// The token endpoint's URL, which is what most servers want as an assertion's audience.
     pub fn endpoint(&self) -> &'a Uri {
         self.endpoint
@@ -141,6 +164,16 @@ impl ClientProof {
     pub fn with_header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
         self.headers.push((name, Zeroizing::new(value.into())));
         self
+    }
+
+    /// Its form parameters. Keep their values out of logs.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Its headers. Keep their values out of logs.
+    pub fn headers(&self) -> impl Iterator<Item = (&HeaderName, &str)> {
+        self.headers.iter().map(|(name, value)| (name, value.as_str()))
     }
 }
 

@@ -16,11 +16,11 @@ pub(super) async fn encode(
     request: &TokenRequest,
     authenticator: &dyn ClientAuthenticator,
 ) -> Result<Request<Full<Bytes>>, SecretError> {
-    let proof = authenticator.authenticate(ProofRequest {
-        endpoint: request.endpoint(),
-        client_id: request.credentials().client_id(),
-        scope: request.scope(),
-    });
+    let proof = authenticator.authenticate(ProofRequest::new(
+        request.endpoint(),
+        request.credentials().client_id(),
+        request.scope(),
+    ));
     let proof = proof.await.map_err(|error| {
         let subject = "the client's authenticator".to_owned();
         SecretError::new(SecretErrorKind::Provider, subject, "failed").with_source(error)
