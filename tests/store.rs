@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::outcome;
-use common::scripted::{API, SECOND, Scripted, TokenServer, grant, request};
+use common::scripted::{API, SECOND, Scripted, TokenServer, grant, kind, request};
 use common::shared_store::{Health, MemoryStore};
 use http::header::AUTHORIZATION;
 use http::{Request, Response, StatusCode};
@@ -19,7 +19,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_partner_auth::store::{StoreKeys, StoreStatus};
-use tower_partner_auth::{Builder, ClientCredentials, FetchOutcome, ReplayBody, Scope};
+use tower_partner_auth::{
+    Builder, ClientCredentials, FetchOutcome, ReplayBody, Scope, TokenErrorKind,
+};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const ATTEMPT: Duration = Duration::from_secs(10);
@@ -187,6 +189,24 @@ async fn a_token_without_an_end_is_shared_as_well() {
     late.call().await.unwrap();
     assert_eq!(tokens.requests(), 1);
     assert_eq!(late.auth.status().tokens().next().unwrap().remaining(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_covers_too_little_is_kept_from_the_fleet() {
+    // Given a server that grants too little at first
+    let narrow = r#"{"access_token":"narrow","token_type":"Bearer","expires_in":1000,"scope":"a"}"#;
+    let tokens = TokenServer::default().then(200, narrow).then(200, grant(1_000));
+    let store = MemoryStore::default();
+    let one = process(&tokens, &store);
+    assert_eq!(kind(one.call().await), TokenErrorKind::NarrowScope);
+    // When it no longer does
+    let other = process(&tokens, &store);
+    other.call().await.unwrap();
+    tokio::time::sleep(60 * SECOND).await;
+    one.call().await.unwrap();
+    // Then
+    assert_eq!(last_carried(&one), "Bearer token-2");
+    assert_eq!(tokens.requests(), 2);
 }
 
 // === Leases ===

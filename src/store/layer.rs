@@ -67,9 +67,12 @@ where
         Ok(Some(Found::Leased(holder))) => {
             let result = source.oneshot(request).await;
             match &result {
-                Ok(response) => fleet.put(&rooms, &holder, &scope, response).await,
+                // RFC 6749 §5.1: one that is less than was asked for is of no use to any.
+                Ok(response) if response.scope().is_none_or(|granted| granted.contains(&scope)) => {
+                    fleet.put(&rooms, &holder, &scope, response).await
+                }
                 // So that another may try at once: it may be able to where this one is not.
-                Err(_) => fleet.release(&rooms, &holder).await,
+                _ => fleet.release(&rooms, &holder).await,
             }
             result
         }
