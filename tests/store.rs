@@ -410,6 +410,49 @@ async fn an_invalidated_token_is_not_taken_from_the_store_again() {
     assert_eq!(tokens.requests(), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_a_flight_brings_that_was_invalidated_is_not_taken_from_the_store_either() {
+    // Given a fetch that is under way
+    let tokens = TokenServer::default().then_after(SECOND, 200, grant(100));
+    let store = MemoryStore::default();
+    let one = process(&tokens, &store);
+    let call = tokio::spawn({
+        let one = one.clone();
+        async move { one.call().await }
+    });
+    tokio::time::sleep(SECOND / 2).await;
+    // When
+    one.auth.invalidate_all();
+    call.await.unwrap().unwrap();
+    // Then
+    assert_eq!(last_carried(&one), "Bearer token-2");
+    let next = process(&tokens, &store);
+    next.call().await.unwrap();
+    assert_eq!(last_carried(&next), "Bearer token-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_changes_to_another_client_takes_the_token_that_is_there_for_it() {
+    // Given one with the other client already, whose token is older than the last of the first client
+    let tokens = TokenServer::default().then(200, grant(1_000));
+    let store = MemoryStore::default();
+    let other = || ClientCredentials::new("another client", "s3cret");
+    let changed = process(&tokens, &store);
+    changed.auth.set_credentials(other()).unwrap();
+    changed.call().await.unwrap();
+    tokio::time::sleep(SECOND).await;
+    let late = process(&tokens, &store);
+    late.call().await.unwrap();
+    assert_eq!(tokens.requests(), 2);
+    // When
+    tokio::time::sleep(SECOND).await;
+    late.auth.set_credentials(other()).unwrap();
+    late.call().await.unwrap();
+    // Then
+    assert_eq!(tokens.requests(), 2);
+    assert_eq!(last_carried(&late), "Bearer token-1");
+}
+
 // === A store that fails ===
 
 #[tokio::test(start_paused = true)]

@@ -272,7 +272,9 @@ impl Slot {
             Arc::clone(&config.headers),
         );
         #[cfg(feature = "store")]
-        let request = request.newer_than(self.ledger.known());
+        let known = self.ledger.known(request.credentials().client_id());
+        #[cfg(feature = "store")]
+        let request = request.newer_than(known);
         (source, request.of_fetch(fetch))
     }
 

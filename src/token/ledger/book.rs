@@ -1,5 +1,7 @@
 //! The book: what the ledger keeps under its lock.
 
+#[cfg(feature = "store")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -7,7 +9,7 @@ use tokio::time::Instant;
 use super::rivals::Rivals;
 use crate::error::TokenError;
 #[cfg(feature = "store")]
-use crate::grant::Known;
+use crate::grant::{Known, TokenResponse};
 use crate::token::access_token::AccessToken;
 use crate::token::flight::{self, Boarding, Cause, Flight, Ticket};
 use crate::token::lifetime::Fetching;
@@ -24,9 +26,12 @@ pub(super) struct Book {
     /// How the last flight ended, and when.
     pub(super) last: Option<(Instant, FetchOutcome)>,
     pub(super) rivals: Rivals,
-    /// The last token there was.
+    /// The last token there was, be it expired, rejected, forgotten, or never used.
     #[cfg(feature = "store")]
     pub(super) known: Option<Known>,
+    /// The client that the last flight asked for.
+    #[cfg(feature = "store")]
+    pub(super) client: Option<Arc<str>>,
     /// Its layer is gone.
     pub(super) closed: bool,
 }
@@ -79,6 +84,13 @@ impl Book {
         match &self.pause {
             Some(Pause { why: Why::Failed(error), .. }) => Some(error.clone()),
             _ => None,
+        }
+    }
+
+    #[cfg(feature = "store")]
+    pub(super) fn know(&mut self, response: &TokenResponse) {
+        if let Some(requested_at) = response.requested_at() {
+            self.known = Some(Known::new(response.access_token(), requested_at));
         }
     }
 

@@ -217,6 +217,11 @@ impl Ledger {
         };
         if flight.must_fly_again(brought) {
             book.flight = Some(flight);
+            // It may be in the store by now, and is not to be taken from there.
+            #[cfg(feature = "store")]
+            if let Ok(delivery) = &delivery {
+                book.know(&delivery.response);
+            }
             return Landing::Again;
         }
         self.settle(book, flight, now, delivery, random)
@@ -280,9 +285,7 @@ impl Ledger {
             return Err(TokenError::new(TokenErrorKind::Expired));
         }
         #[cfg(feature = "store")]
-        if let Some(requested_at) = response.requested_at() {
-            book.known = Some(Known::new(response.access_token(), requested_at));
-        }
+        book.know(response);
         if response.is_shared() {
             book.rivals.shared_token();
         } else {
@@ -342,10 +345,14 @@ impl Ledger {
         book.forgive();
     }
 
-    /// The last token there was, be it expired, rejected or forgotten: the next has to be newer.
+    /// The token that a flight for `client` has to bring a newer one than.
     #[cfg(feature = "store")]
-    pub(super) fn known(&self) -> Option<Known> {
-        let book = self.book();
+    pub(super) fn known(&self, client: &str) -> Option<Known> {
+        let mut book = self.book();
+        // How old the tokens of another were says nothing of this one's.
+        if book.client.as_deref() != Some(client) {
+            (book.client, book.known) = (Some(client.into()), None);
+        }
         let rejected = book.flight.as_ref().is_some_and(Flight::is_for_a_rejection);
         book.known.map(|known| known.rejected(rejected))
     }
