@@ -209,6 +209,20 @@ async fn a_token_that_covers_too_little_is_kept_from_the_fleet() {
     assert_eq!(tokens.requests(), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_long_token_is_taken_until_the_fleet_renews_it() {
+    // Given a token of thirty days, two days before its end: nobody renews it for a day yet
+    let day = 24 * 60 * 60 * SECOND;
+    let tokens = TokenServer::default().then(200, grant(30 * 24 * 60 * 60));
+    let store = MemoryStore::default();
+    process(&tokens, &store).call().await.unwrap();
+    tokio::time::sleep(28 * day).await;
+    // When a process starts
+    process(&tokens, &store).call().await.unwrap();
+    // Then
+    assert_eq!(tokens.requests(), 1);
+}
+
 // === Leases ===
 
 #[tokio::test(start_paused = true)]

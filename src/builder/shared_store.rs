@@ -60,6 +60,7 @@ impl Builder {
             answer: self.store.answer,
             // What is left of the flight is for a fetch of its own.
             patience: total.saturating_sub(attempt),
+            hard_window: self.windows.hard,
             max_age: self.max_token_age,
         };
         let health = Arc::<Health>::default();

@@ -40,6 +40,8 @@ pub(crate) struct StoreTimes {
     pub(crate) answer: Duration,
     /// How long a flight waits for another process' token.
     pub(crate) patience: Duration,
+    /// How long before its end a token is not taken any more; a tenth of its life at most.
+    pub(crate) hard_window: Duration,
     /// How long any token is used.
     pub(crate) max_age: Option<Duration>,
 }
@@ -196,9 +198,9 @@ impl<T: SharedStore> Fleet<T> {
         let newer = request.known().is_none_or(|known| {
             !known.is(response.access_token()) && requested_at > known.requested_at()
         });
-        // Not in the last tenth of its life, where callers wait for the next.
+        // Not where callers wait for the next.
         let life = [response.expires_in(), self.times.max_age].into_iter().flatten().min();
-        let lasts = life.is_none_or(|life| age < life - life / 10);
+        let lasts = life.is_none_or(|life| age < life - (life / 10).min(self.times.hard_window));
         (newer && lasts).then_some(response)
     }
 
