@@ -226,6 +226,16 @@ async fn a_long_token_is_taken_until_the_fleet_renews_it() {
 // === Leases ===
 
 #[tokio::test(start_paused = true)]
+async fn a_flight_without_a_limit_waits_as_well() {
+    let tokens = TokenServer::default().then_after(SECOND, 200, grant(100));
+    let store = MemoryStore::default();
+    let limitless = |builder: Builder| builder.token_timeout(Duration::MAX);
+    let fleet = [(); 2].map(|()| process_with(&tokens, &store, key(1), limitless));
+    call_all(&fleet).await;
+    assert_eq!(tokens.requests(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_holder_that_dies_delays_the_rest_by_its_lease_and_no_more() {
     // Given one process that dies in mid-fetch
     let tokens = TokenServer::default().then_after(3_600 * SECOND, 200, "").then(200, grant(100));

@@ -87,7 +87,6 @@ impl<T: SharedStore> Fleet<T> {
         request: &TokenRequest,
     ) -> Result<Option<Found>, Unavailable> {
         let Some(holder) = unique() else { return Ok(None) };
-        let until = request.made_at() + self.times.patience;
         let mut pause = FIRST_PAUSE;
         let mut held = match self.look(rooms, request).await? {
             Found::Held(left) => left,
@@ -102,11 +101,11 @@ impl<T: SharedStore> Fleet<T> {
             }
             // All who wait would come as one otherwise, at the end of the lease above all.
             let jitter = 0.5 + HasherRng::default().next_f64() / 2.0;
-            let left = until.saturating_duration_since(Instant::now());
+            let left = self.times.patience.saturating_sub(request.made_at().elapsed());
             if left.is_zero() {
                 return Ok(None);
             }
-            sleep(pause.min(held + FIRST_PAUSE).mul_f64(jitter).min(left)).await;
+            sleep(pause.min(held.saturating_add(FIRST_PAUSE)).mul_f64(jitter).min(left)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
             match self.look(rooms, request).await? {
                 Found::Held(left) => held = left,
