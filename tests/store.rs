@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::outcome;
-use common::scripted::{API, SECOND, Scripted, TokenServer, grant, kind, request};
+use common::scripted::{API, SECOND, Scripted, TOKEN_URL, TokenServer, grant, kind, request};
 use common::shared_store::{Health, MemoryStore};
 use http::header::AUTHORIZATION;
 use http::{Request, Response, StatusCode};
@@ -20,7 +20,8 @@ use tokio::time::Instant;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_partner_auth::store::{StoreKeys, StoreStatus};
 use tower_partner_auth::{
-    Builder, ClientCredentials, FetchOutcome, ReplayBody, Scope, TokenErrorKind,
+    Builder, ClientCredentials, FetchOutcome, PartnerAuthLayer, ReplayBody, Route, Scope,
+    TokenError, TokenErrorKind, TokenResponse,
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -221,6 +222,35 @@ async fn a_long_token_is_taken_until_the_fleet_renews_it() {
     process(&tokens, &store).call().await.unwrap();
     // Then
     assert_eq!(tokens.requests(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_its_source_had_for_a_while_ends_for_all_when_it_ends_there() {
+    // Given a source with a cache, that has had its token for forty seconds
+    let fetched = Instant::now();
+    tokio::time::sleep(40 * SECOND).await;
+    let store = MemoryStore::default();
+    let process = || {
+        let source = move |_| async move {
+            let response = TokenResponse::new("t")?.with_expires_in(100 * SECOND);
+            Ok::<_, TokenError>(response.with_requested_at(fetched))
+        };
+        PartnerAuthLayer::builder(ClientCredentials::new("id", "secret"))
+            .token_url(TOKEN_URL)
+            .route(Route::any(API, "read"))
+            .token_source(service_fn(source))
+            .shared_store(store.clone(), key(1))
+            .build()
+            .unwrap()
+    };
+    // When
+    for _ in 0..2 {
+        let auth = process();
+        auth.prewarm().await.into_result().unwrap();
+        // Then
+        let status = auth.status();
+        assert_eq!(status.tokens().next().unwrap().remaining(), Some(60 * SECOND));
+    }
 }
 
 // === Leases ===

@@ -16,6 +16,7 @@ struct Contents<'a> {
     token: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     life: Option<u64>,
+    older: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,11 +28,14 @@ const ROOM: usize = 256;
 
 /// In a buffer that never grows, and has room for `more` bytes behind: each growth would leave the
 /// token behind in memory that nobody wipes.
-pub(super) fn write(response: &TokenResponse, more: usize) -> Zeroizing<Vec<u8>> {
+///
+/// `older` is by how much the token is older than its entry will seem.
+pub(super) fn write(response: &TokenResponse, older: Duration, more: usize) -> Zeroizing<Vec<u8>> {
     let scope = response.scope().map(Scope::as_str);
     let contents = Contents {
         token: response.access_token(),
-        life: response.expires_in().map(|life| u64::try_from(life.as_millis()).unwrap_or(u64::MAX)),
+        life: response.expires_in().map(milliseconds),
+        older: milliseconds(older),
         scope,
         created_at: response.created_at(),
     };
@@ -42,9 +46,14 @@ pub(super) fn write(response: &TokenResponse, more: usize) -> Zeroizing<Vec<u8>>
     bytes
 }
 
-/// A token that was asked for at `requested_at`; `None` if it is none.
-pub(super) fn read(bytes: &[u8], requested_at: Instant) -> Option<TokenResponse> {
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A token whose entry was leased at `leased_at`; `None` if it is none.
+pub(super) fn read(bytes: &[u8], leased_at: Instant) -> Option<TokenResponse> {
     let mut contents: Owned = serde_json::from_slice(bytes).ok()?;
+    let requested_at = leased_at.checked_sub(Duration::from_millis(contents.older))?;
     let mut response = TokenResponse::new(mem::take(&mut *contents.token)).ok()?;
     if let Some(life) = contents.life {
         response = response.with_expires_in(Duration::from_millis(life));
@@ -63,6 +72,7 @@ pub(super) fn read(bytes: &[u8], requested_at: Instant) -> Option<TokenResponse>
 struct Owned {
     token: Zeroizing<String>,
     life: Option<u64>,
+    older: u64,
     scope: Option<String>,
     created_at: Option<i64>,
 }

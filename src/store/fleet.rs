@@ -186,32 +186,38 @@ impl<T: SharedStore> Fleet<T> {
             return None;
         }
         let Entry { sealed, age } = entry?;
-        let Some(requested_at) = before.checked_sub(age) else {
-            // Older than this machine's clock: no token of worth.
-            return None;
-        };
-        let Some(response) = room.open(&sealed, requested_at) else {
+        // `None` if it is older than this machine's clock: no token of worth.
+        let leased_at = before.checked_sub(age)?;
+        let Some(response) = room.open(&sealed, leased_at) else {
             self.health.used(request.scope(), StoreResult::Unreadable);
             return None;
         };
+        let requested_at = response.requested_at()?;
         let newer = request.known().is_none_or(|known| {
             !known.is(response.access_token()) && requested_at > known.requested_at()
         });
         // Not where callers wait for the next.
         let life = [response.expires_in(), self.times.max_age].into_iter().flatten().min();
+        let age = before.saturating_duration_since(requested_at);
         let lasts = life.is_none_or(|life| age < life - (life / 10).min(self.times.hard_window));
         (newer && lasts).then_some(response)
     }
 
+    /// `leased_at` is when the lease was there at the latest.
     pub(super) async fn put(
         &self,
         rooms: &[Room],
         holder: &str,
+        leased_at: Instant,
         scope: &Scope,
         response: &TokenResponse,
     ) {
+        // A source may have had its token for a while.
+        let older = response
+            .requested_at()
+            .map_or(Duration::ZERO, |then| leased_at.saturating_duration_since(then));
         for room in rooms {
-            let Some(sealed) = room.seal(response) else { return };
+            let Some(sealed) = room.seal(response, older) else { return };
             let keep = response.expires_in().unwrap_or(KEEP_ENDLESS).min(KEEP_ENDLESS);
             match self
                 .ask(StoreOperation::Put, self.store.put(&room.name, holder, sealed, keep))

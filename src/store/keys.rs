@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -161,8 +162,8 @@ impl Key {
 
 impl Room {
     /// The token as it is put into the store. `None` if the system has no randomness to give.
-    pub(super) fn seal(&self, response: &TokenResponse) -> Option<Bytes> {
-        let mut contents = contents::write(response, CHACHA20_POLY1305.tag_len());
+    pub(super) fn seal(&self, response: &TokenResponse, older: Duration) -> Option<Bytes> {
+        let mut contents = contents::write(response, older, CHACHA20_POLY1305.tag_len());
         let mut nonce = [0; NONCE_LEN];
         // Random, as the processes have no counter in common: of so few messages under one key, no two
         // ever have the same.
@@ -176,7 +177,7 @@ impl Room {
     }
 
     /// The token in an entry; `None` if it was not sealed for this room, or was changed since.
-    pub(super) fn open(&self, sealed: &[u8], requested_at: Instant) -> Option<TokenResponse> {
+    pub(super) fn open(&self, sealed: &[u8], leased_at: Instant) -> Option<TokenResponse> {
         let (version, rest) = sealed.split_first()?;
         let (nonce, contents) = rest.split_at_checked(NONCE_LEN)?;
         if *version != VERSION {
@@ -186,7 +187,7 @@ impl Room {
         let mut contents = Zeroizing::new(contents.to_vec());
         let opened =
             self.key.sealing.open_in_place(nonce, Aad::from(&*self.purpose), &mut contents).ok()?;
-        contents::read(opened, requested_at)
+        contents::read(opened, leased_at)
     }
 }
 

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use tokio::time::Instant;
 use tower::ServiceExt;
 use tower_service::Service;
 
@@ -65,11 +66,12 @@ where
             Ok(response)
         }
         Ok(Some(Found::Leased(holder))) => {
+            let leased_at = Instant::now();
             let result = source.oneshot(request).await;
             match &result {
                 // RFC 6749 §5.1: one that is less than was asked for is of no use to any.
                 Ok(response) if response.scope().is_none_or(|granted| granted.contains(&scope)) => {
-                    fleet.put(&rooms, &holder, &scope, response).await
+                    fleet.put(&rooms, &holder, leased_at, &scope, response).await
                 }
                 // So that another may try at once: it may be able to where this one is not.
                 _ => fleet.release(&rooms, &holder).await,
