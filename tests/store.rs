@@ -225,6 +225,14 @@ async fn a_long_token_is_taken_until_the_fleet_renews_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_of_no_life_is_shared_for_its_second() {
+    let tokens = TokenServer::default().then_after(SECOND / 5, 200, grant(0));
+    let store = MemoryStore::default();
+    call_all(&fleet(10, &tokens, &store)).await;
+    assert_eq!(tokens.requests(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_that_its_source_had_for_a_while_ends_for_all_when_it_ends_there() {
     // Given a source with a cache, that has had its token for forty seconds
     let fetched = Instant::now();

@@ -31,6 +31,7 @@ pub(crate) use http_client::http_client;
 #[cfg(feature = "store")]
 pub(crate) use known::Known;
 pub use request::TokenRequest;
+pub(crate) use response::SHORTEST_LIFE;
 pub use response::TokenResponse;
 #[cfg(feature = "rustls")]
 pub(crate) use roots::Roots;

@@ -9,6 +9,11 @@ use zeroize::Zeroizing;
 use crate::error::{TokenError, TokenErrorKind};
 use crate::scope::Scope;
 
+/// Doorkeeper rounds the rest of a token's life to whole seconds, so a `0` is a token with less than
+/// half a second to live. Counted as a second, it serves those who waited for it, and costs at most
+/// one fetch a second instead of one a request.
+pub(crate) const SHORTEST_LIFE: Duration = Duration::from_secs(1);
+
 /// A granted access token: what a token source answers.
 #[derive(Clone)]
 pub struct TokenResponse {

@@ -19,7 +19,7 @@ use tower::util::rng::{HasherRng, Rng};
 use super::health::Health;
 use super::keys::{Room, StoreKeys, unique};
 use super::shared::{Entry, Lease, SharedStore, View};
-use crate::grant::{Known, TokenRequest, TokenResponse};
+use crate::grant::{Known, SHORTEST_LIFE, TokenRequest, TokenResponse};
 use crate::observe::{StoreOperation, StoreResult};
 use crate::scope::Scope;
 
@@ -65,6 +65,10 @@ pub(super) enum Found {
     Leased(String),
     /// Another has a lease, for so long yet.
     Held(Duration),
+}
+
+fn life(response: &TokenResponse) -> Option<Duration> {
+    response.expires_in().map(|life| life.max(SHORTEST_LIFE))
 }
 
 impl<T: SharedStore> Fleet<T> {
@@ -197,7 +201,7 @@ impl<T: SharedStore> Fleet<T> {
             !known.is(response.access_token()) && requested_at > known.requested_at()
         });
         // Not where callers wait for the next.
-        let life = [response.expires_in(), self.times.max_age].into_iter().flatten().min();
+        let life = [life(&response), self.times.max_age].into_iter().flatten().min();
         let age = before.saturating_duration_since(requested_at);
         let lasts = life.is_none_or(|life| age < life - (life / 10).min(self.times.hard_window));
         (newer && lasts).then_some(response)
@@ -218,7 +222,7 @@ impl<T: SharedStore> Fleet<T> {
             .map_or(Duration::ZERO, |then| leased_at.saturating_duration_since(then));
         for room in rooms {
             let Some(sealed) = room.seal(response, older) else { return };
-            let keep = response.expires_in().unwrap_or(KEEP_ENDLESS).min(KEEP_ENDLESS);
+            let keep = life(response).unwrap_or(KEEP_ENDLESS).min(KEEP_ENDLESS);
             match self
                 .ask(StoreOperation::Put, self.store.put(&room.name, holder, sealed, keep))
                 .await

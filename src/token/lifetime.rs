@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Doorkeeper rounds the rest of a token's life to whole seconds, so a `0` is a token with less than
-/// half a second to live. Counted as a second, it serves those who waited for it, and costs at most
-/// one fetch a second instead of one a request.
-const SHORTEST_LIFE: Duration = Duration::from_secs(1);
+use crate::grant::SHORTEST_LIFE;
 
 /// The longest life that is told apart from this one. It keeps sums of instants from overflowing.
 const LONGEST_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
