@@ -654,6 +654,27 @@ async fn processes_share_while_keys_are_changed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_the_tokens_under_two_keys_the_newest_is_taken() {
+    for (stale, renewing) in [(1, 2), (2, 1)] {
+        // Given a token under both keys, and a newer one from a process that has only one of them
+        let tokens = TokenServer::default().then(200, grant(1_000));
+        let store = MemoryStore::default();
+        let both =
+            || process_with(&tokens, &store, key(stale).and(key(renewing)), |builder| builder);
+        both().call().await.unwrap();
+        tokio::time::sleep(SECOND).await;
+        let one = process_with(&tokens, &store, key(renewing), |builder| builder);
+        assert_eq!(call_api(&one, "token-2").await.status(), StatusCode::OK);
+        assert_eq!(call_api(&one, "token-2").await.status(), StatusCode::OK);
+        // When
+        let newcomer = both();
+        newcomer.call().await.unwrap();
+        // Then
+        assert_eq!(last_carried(&newcomer), "Bearer token-2");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fleet_in_mid_rotation_that_starts_as_one_still_costs_one_token_request() {
     let tokens = TokenServer::default().then_after(SECOND / 2, 200, grant(1_000));
     let store = MemoryStore::default();

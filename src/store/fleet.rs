@@ -121,13 +121,14 @@ impl<T: SharedStore> Fleet<T> {
     /// Looks into all rooms. Without a token, tells how long another has a lease yet: zero, if none has.
     async fn look(&self, rooms: &[Room], request: &TokenRequest) -> Result<Found, Unavailable> {
         let mut held = Duration::ZERO;
+        let mut newest: Option<TokenResponse> = None;
         for room in rooms {
             let before = Instant::now();
             let View { entry, lease } =
                 self.ask(StoreOperation::Look, self.store.get(&room.name)).await?;
-            if let Some(response) = self.usable(room, entry, lease, before, request) {
-                return Ok(Found::Token(response));
-            }
+            // While keys are changed, there may be an older one in the first.
+            let usable = self.usable(room, entry, lease, before, request);
+            newest = newest.into_iter().chain(usable).max_by_key(TokenResponse::requested_at);
             match lease {
                 // Longer than any is granted for: the store's clock was set back.
                 Lease::Held(left) if left > self.times.lease => {}
@@ -135,7 +136,7 @@ impl<T: SharedStore> Fleet<T> {
                 Lease::Free | Lease::Granted => {}
             }
         }
-        Ok(Found::Held(held))
+        Ok(newest.map_or(Found::Held(held), Found::Token))
     }
 
     /// Asks for the lease of all rooms, one after the other.
