@@ -29,13 +29,18 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// firewalls forget such connections within minutes, without a word.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
+/// The longest time that a script is given, some thousand years: what it reckons with is a float.
+const LONGEST_TIME: u64 = 1 << 45;
+
 /// What all scripts begin with that tell what there is. A time that is none counts as long ago. An
 /// entry from the future is none, for want of an age: the clock was set back, or is another server's.
+/// One that is far larger than a token can be is garbage, and not worth sending.
 const SEEN: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function seen()
   local seen = redis.call('HMGET', KEYS[1], 'entry', 'since', 'lease', 'holder')
+  if seen[1] and #seen[1] > 262144 then seen[1] = '' end
   local held = math.max((tonumber(seen[3]) or 0) - now, 0)
   local age = now - (tonumber(seen[2]) or 0)
   if age < -1000 then return held, false, 0, seen[4] end
@@ -181,7 +186,7 @@ fn view((held, sealed, age): Seen, granted: bool) -> View {
 }
 
 fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
+    u64::try_from(time.as_millis()).map_or(LONGEST_TIME, |time| time.clamp(1, LONGEST_TIME))
 }
 
 impl<C: ConnectionLike + Clone> RedisStore<C> {

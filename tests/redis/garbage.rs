@@ -108,6 +108,36 @@ async fn an_entry_that_was_moved_to_another_name_is_no_token_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
+async fn an_entry_that_is_too_large_is_not_even_fetched() {
+    // Given
+    let (fleet, _, name) = sharing().await;
+    // When
+    let garbage = "x".repeat(16 << 20);
+    fleet.redis.tell(&["HSET", &name, "entry", &garbage]);
+    // Then
+    let before = fleet.redis.sent();
+    assert_is_replaced(&fleet, 1).await;
+    assert!(fleet.redis.sent() - before < 1 << 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn a_lease_without_end_breaks_nothing() {
+    // Given
+    let fleet = Fleet::start().await;
+    let endless =
+        || fleet.process(|builder| builder.store_timeout(Duration::MAX).store_lease(Duration::MAX));
+    let processes = [endless(), endless()];
+    // When
+    assert_ok(&call_all(&processes).await);
+    // Then
+    assert_eq!(sum(&processes, |store| store.failures), 0);
+    assert_eq!(fleet.sandbox.token_requests(), 1);
+    fleet.assert_converges(&fleet.processes(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn an_entry_of_another_key_is_no_token() {
     // Given
     let (fleet, processes, name) = sharing().await;

@@ -119,6 +119,14 @@ impl RedisServer {
         names
     }
 
+    /// How many bytes it has sent.
+    pub(crate) fn sent(&self) -> u64 {
+        let statistics: String = self.ask(&["INFO", "stats"]);
+        let mut lines = statistics.lines();
+        let number = lines.find_map(|stat| stat.strip_prefix("total_net_output_bytes:"));
+        number.expect("it is told").parse().expect("a number")
+    }
+
     /// How often clients have called this command; not what scripts have called.
     pub(crate) fn calls(&self, command: &str) -> u64 {
         let statistics: String = self.ask(&["INFO", "commandstats"]);
