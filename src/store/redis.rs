@@ -194,13 +194,22 @@ impl<C: ConnectionLike + Clone> RedisStore<C> {
     /// now: Redis may be there all the same. All scripts may be run twice.
     async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, RedisError> {
         let mut connection = self.connection.clone();
-        match script.invoke_async(&mut connection).await {
+        let result = match script.invoke_async(&mut connection).await {
             Err(error) if error.is_connection_dropped() => {
                 script.invoke_async(&mut connection).await
             }
             result => result,
-        }
+        };
+        result.map_err(unrepeated)
     }
+}
+
+/// The error without what the server repeats of a command that it does not know: with the one that a
+/// connection begins with comes the password.
+fn unrepeated(error: RedisError) -> RedisError {
+    let repeating = error.detail().and_then(|detail| detail.split_once(", with args beginning"));
+    let Some((told, _)) = repeating else { return error };
+    (error.kind(), "the server refused a command", told.to_owned()).into()
 }
 
 impl<C> SharedStore for RedisStore<C>

@@ -3,7 +3,10 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tower_partner_auth::partner::USE_CASES;
+use tower_partner_auth::store::{RedisStore, SharedStore};
 
 use super::fleet::{Fleet, Process, assert_ok};
 
@@ -115,4 +118,29 @@ async fn no_two_entries_are_alike_and_names_tell_no_more_of_one_fleet_to_another
     let (first, second) = (entry(&names[0]), entry(&names[1]));
     let alike = first.iter().zip(&second).filter(|(one, other)| one == other).count();
     assert!(alike < first.len() / 4, "{alike} bytes of {}", first.len());
+}
+
+#[tokio::test]
+async fn an_error_does_not_repeat_the_password_that_a_server_repeats() {
+    // Given a proxy that knows no `HELLO`, and says what came with it
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let refusal = b"-ERR unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'me' 'hunter2' \r\n";
+        loop {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                while connection.read(&mut [0; 4096]).await.is_ok_and(|length| length > 0) {
+                    connection.write_all(&refusal.repeat(4)).await.unwrap();
+                }
+            });
+        }
+    });
+    let store = RedisStore::connect(format!("redis://me:hunter2@{address}/?protocol=resp3"));
+    // When
+    let error = store.unwrap().get("name").await.unwrap_err();
+    // Then
+    let told = format!("{error} {error:?}");
+    assert!(told.contains("HELLO"), "{told}");
+    assert!(!told.contains("hunter2"), "{told}");
 }
