@@ -146,6 +146,29 @@ async fn what_differs_in_anything_that_a_token_is_for_is_not_shared() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_differs_in_its_order_alone_is_shared() {
+    let tokens = TokenServer::default().then(200, grant(100));
+    let store = MemoryStore::default();
+    let orders: [fn(Builder) -> Builder; 2] = [
+        |builder| builder.token_parameter("a", "1").token_parameter("b", "2"),
+        |builder| builder.token_parameter("b", "2").token_parameter("a", "1"),
+    ];
+    for order in orders {
+        process_with(&tokens, &store, key(1), order).call().await.unwrap();
+    }
+    assert_eq!(tokens.requests(), 1);
+    // But not that of two values of one name
+    let orders: [fn(Builder) -> Builder; 2] = [
+        |builder| builder.token_parameter("a", "1").token_parameter("a", "2"),
+        |builder| builder.token_parameter("a", "2").token_parameter("a", "1"),
+    ];
+    for order in orders {
+        process_with(&tokens, &store, key(1), order).call().await.unwrap();
+    }
+    assert_eq!(tokens.requests(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_that_was_taken_ends_no_later_than_where_it_was_fetched() {
     // Given a token that took two seconds to come, in a store that takes some time to answer
     let tokens = TokenServer::default().then_after(2 * SECOND, 200, grant(100));

@@ -112,7 +112,8 @@ impl StoreKeys {
     }
 }
 
-/// What a token is for, without ambiguity: each part after its length.
+/// What a token is for, without ambiguity: each part after its length. In which order a process names its
+/// parameters and headers makes no other token; that of values of one name may.
 fn purpose(request: &TokenRequest) -> Vec<u8> {
     let mut bytes = vec![VERSION];
     let mut part = |text: &[u8]| {
@@ -122,12 +123,16 @@ fn purpose(request: &TokenRequest) -> Vec<u8> {
     part(request.endpoint().to_string().as_bytes());
     part(request.credentials().client_id().as_bytes());
     part(request.scope().as_str().as_bytes());
-    part(&(request.parameters().len() as u64).to_be_bytes());
-    for (name, value) in request.parameters() {
+    let mut parameters: Vec<_> = request.parameters().iter().collect();
+    parameters.sort_by_key(|(name, _)| name);
+    let mut headers: Vec<_> = request.headers().iter().collect();
+    headers.sort_by_key(|(name, _)| name.as_str());
+    part(&(parameters.len() as u64).to_be_bytes());
+    for (name, value) in parameters {
         part(name.as_bytes());
         part(value.as_bytes());
     }
-    for (name, value) in request.headers() {
+    for (name, value) in headers {
         part(name.as_str().as_bytes());
         part(value.as_bytes());
     }
