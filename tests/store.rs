@@ -651,6 +651,22 @@ async fn what_was_not_sealed_for_its_place_is_refused_and_replaced() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn garbage_is_told_of_once_a_fetch_however_often_it_is_looked_at() {
+    // Given garbage, and a server that takes its time to replace it
+    let tokens =
+        TokenServer::default().then(200, grant(100)).then_after(4 * SECOND, 200, grant(100));
+    let store = MemoryStore::default();
+    process(&tokens, &store).call().await.unwrap();
+    let name = store.contents()[0].0.clone();
+    store.tamper(&name, Bytes::from_static(b"garbage"));
+    let fleet = fleet(10, &tokens, &store);
+    // When
+    call_all(&fleet).await;
+    // Then
+    assert!(fleet.iter().all(|process| store_status(process).unreadable == 1));
+}
+
 // === Keys ===
 
 #[tokio::test(start_paused = true)]

@@ -194,7 +194,9 @@ impl<T: SharedStore> Fleet<T> {
         // `None` if it is older than this machine's clock: no token of worth.
         let leased_at = before.checked_sub(age)?;
         let Some(response) = room.open(&sealed, leased_at) else {
-            self.health.used(request.scope(), StoreResult::Unreadable);
+            if room.found_unreadable() {
+                self.health.used(request.scope(), StoreResult::Unreadable);
+            }
             return None;
         };
         let requested_at = response.requested_at()?;

@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
@@ -65,6 +66,7 @@ pub(super) struct Room {
     key: Arc<Key>,
     /// All that the token is for.
     purpose: Arc<[u8]>,
+    unreadable: AtomicBool,
 }
 
 impl StoreKeys {
@@ -104,6 +106,7 @@ impl StoreKeys {
             name: key.name(&purpose),
             key: Arc::clone(key),
             purpose: Arc::clone(&purpose),
+            unreadable: AtomicBool::new(false),
         };
         let mut rooms: Vec<_> = self.keys.iter().map(room).collect();
         rooms.sort_by(|one, other| one.name.cmp(&other.name));
@@ -166,6 +169,11 @@ impl Key {
 // === impl Room ===
 
 impl Room {
+    /// What is there could not be opened. Gives whether this is news: one who waits looks often.
+    pub(super) fn found_unreadable(&self) -> bool {
+        !self.unreadable.swap(true, Ordering::Relaxed)
+    }
+
     /// The token as it is put into the store. `None` if the system has no randomness to give.
     pub(super) fn seal(&self, response: &TokenResponse, older: Duration) -> Option<Bytes> {
         let mut contents = contents::write(response, older, CHACHA20_POLY1305.tag_len());
