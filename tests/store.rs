@@ -579,6 +579,20 @@ async fn without_its_store_each_process_fetches_for_itself_after_a_moment() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_takes_no_short_fetch_its_time() {
+    // Given two seconds for a fetch, and a store that is given one of them
+    let tokens = TokenServer::default().then_after(600 * MILLISECOND, 200, grant(100));
+    let store = MemoryStore::default();
+    store.health(Health::Hanging);
+    let hasty = |builder: Builder| builder.token_timeout(2 * SECOND).store_timeout(SECOND);
+    let start = Instant::now();
+    // When
+    process_with(&tokens, &store, key(1), hasty).call().await.unwrap();
+    // Then it had an eighth
+    assert_eq!(start.elapsed(), 2 * SECOND / 8 + 600 * MILLISECOND);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_read_only_store_still_gives_what_it_has() {
     let tokens = TokenServer::default().then(200, grant(100));
     let store = MemoryStore::default();

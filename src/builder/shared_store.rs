@@ -44,8 +44,9 @@ impl Builder {
         self
     }
 
-    /// How long the shared store has to answer, before the fetch goes on without it.
-    /// Default: 250 milliseconds.
+    /// How long the shared store has to answer, before the fetch goes on without it. It is never more
+    /// than an eighth of [`token_timeout`](Self::token_timeout), so that asking the store takes no
+    /// fetch its time. Default: 250 milliseconds.
     pub fn store_timeout(mut self, timeout: Duration) -> Self {
         self.store.answer = timeout;
         self
@@ -57,7 +58,7 @@ impl Builder {
         let Timeouts { total, attempt, .. } = self.timeouts;
         let times = StoreTimes {
             lease: self.store.lease,
-            answer: self.store.answer,
+            answer: self.store.answer.min(total / 8),
             // What is left of the flight is for a fetch of its own.
             patience: total.saturating_sub(attempt),
             hard_window: self.windows.hard,
