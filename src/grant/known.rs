@@ -11,6 +11,7 @@ pub(crate) struct Known {
     fingerprint: u64,
     requested_at: Instant,
     rejected: bool,
+    forgotten: bool,
 }
 
 /// Under a random key, so that nobody can make two that are alike. It never leaves the process.
@@ -21,7 +22,17 @@ fn fingerprint(token: &str) -> u64 {
 
 impl Known {
     pub(crate) fn new(token: &str, requested_at: Instant) -> Self {
-        Self { fingerprint: fingerprint(token), requested_at, rejected: false }
+        Self { fingerprint: fingerprint(token), requested_at, rejected: false, forgotten: false }
+    }
+
+    /// The operator wants no more of it.
+    pub(crate) fn forget(&mut self) {
+        self.forgotten = true;
+    }
+
+    /// Whether it would do no good to be given it again.
+    pub(crate) fn is_unwanted(&self) -> bool {
+        self.rejected || self.forgotten
     }
 
     /// The same, as one that was, or was not, rejected.

@@ -201,7 +201,14 @@ impl<T: SharedStore> Fleet<T> {
         };
         let requested_at = response.requested_at()?;
         let newer = request.known().is_none_or(|known| {
-            !known.is(response.access_token()) && requested_at > known.requested_at()
+            if known.is(response.access_token()) {
+                // A server that reuses tokens gave it to another again: there is no newer one yet.
+                // When it was put there is known to be so exact, and no more.
+                let since = requested_at.saturating_duration_since(known.requested_at());
+                !known.is_unwanted() && since > self.times.answer
+            } else {
+                requested_at > known.requested_at()
+            }
         });
         // Not where callers wait for the next.
         let life = [life(&response), self.times.max_age].into_iter().flatten().min();

@@ -212,3 +212,30 @@ async fn a_token_that_its_source_had_for_a_while_ends_for_all_when_it_ends_there
         assert_eq!(status.tokens().next().unwrap().remaining(), Some(60 * SECOND));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn where_the_server_reuses_tokens_one_process_asks_for_all_whether_there_is_a_newer() {
+    // Given a server that gives the same token until its end
+    let requests = |size: usize| async move {
+        let tokens = TokenServer::default();
+        tokens.turn(SECOND / 10, 200, reused(100));
+        let store = MemoryStore::default();
+        let fleet = fleet(size, &tokens, &store);
+        call_all(&fleet).await;
+        // When it is used for nearly all of its life
+        for second in 1..95 {
+            tokens.turn(SECOND / 10, 200, reused(100 - second));
+            tokio::time::sleep(SECOND).await;
+            call_all(&fleet).await;
+        }
+        tokens.requests()
+    };
+    let (alone, all) = (requests(1).await, requests(20).await);
+    // Then they ask about as often as one would: each has a soft edge of its own
+    assert!(alone >= 4, "{alone}");
+    assert!(all <= 3 * alone, "{alone} of one, {all} of twenty");
+}
+
+fn reused(expires_in: u32) -> String {
+    format!(r#"{{"access_token":"same","token_type":"Bearer","expires_in":{expires_in}}}"#)
+}

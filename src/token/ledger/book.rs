@@ -94,6 +94,14 @@ impl Book {
         }
     }
 
+    /// What is known is not to be had again.
+    #[cfg(feature = "store")]
+    pub(super) fn forget_known(&mut self) {
+        if let Some(known) = &mut self.known {
+            known.forget();
+        }
+    }
+
     /// How long the server is left alone yet.
     pub(super) fn cooling(&self, now: Instant) -> Option<Duration> {
         let left = self.pause.as_ref()?.until.saturating_duration_since(now);

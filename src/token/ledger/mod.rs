@@ -221,6 +221,7 @@ impl Ledger {
             #[cfg(feature = "store")]
             if let Ok(delivery) = &delivery {
                 book.know(&delivery.response);
+                book.forget_known();
             }
             return Landing::Again;
         }
@@ -272,6 +273,8 @@ impl Ledger {
                 book.failures = 0;
                 book.last = Some((now, FetchOutcome::SameToken));
                 book.rivals.same_token();
+                #[cfg(feature = "store")]
+                book.know(response);
                 current.look_again_at(until);
                 return Ok(current);
             }
@@ -332,6 +335,8 @@ impl Ledger {
             flight.since_sent().invalidated = true;
         }
         book.forgive();
+        #[cfg(feature = "store")]
+        book.forget_known();
         self.current.store(None);
     }
 
