@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair,
+    date_time_ymd,
 };
 use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
@@ -15,7 +16,10 @@ pub struct Authority(Arc<CertifiedIssuer<'static, KeyPair>>);
 
 /// A server's certificate and key.
 #[derive(Clone)]
-pub struct Identity(Arc<ServerConfig>);
+pub struct Identity {
+    config: Arc<ServerConfig>,
+    pem: String,
+}
 
 impl Authority {
     /// A new authority.
@@ -59,7 +63,7 @@ impl Authority {
     fn sign(&self, params: CertificateParams) -> Identity {
         let key = key();
         let certificate = params.signed_by(&key, &**self.0).expect("complete parameters");
-        Identity::new(certificate.der().clone(), &key)
+        Identity::new(&certificate, &key)
     }
 }
 
@@ -68,22 +72,28 @@ impl Identity {
     pub fn self_signed(name: &str) -> Self {
         let key = key();
         let certificate = params(&[name]).self_signed(&key).expect("complete parameters");
-        Self::new(certificate.der().clone(), &key)
+        Self::new(&certificate, &key)
     }
 
-    fn new(certificate: CertificateDer<'static>, key: &KeyPair) -> Self {
+    /// The certificate and the key, for a server that reads both from one file.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    fn new(certificate: &Certificate, key: &KeyPair) -> Self {
+        let pem = certificate.pem() + &key.serialize_pem();
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("PKCS #8");
         let config = ServerConfig::builder_with_provider(default_provider().into())
             .with_safe_default_protocol_versions()
             .expect("the ring provider supports the default TLS versions")
             .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
+            .with_single_cert(vec![certificate.der().clone()], key)
             .expect("a certificate and its key");
-        Self(Arc::new(config))
+        Self { config: Arc::new(config), pem }
     }
 
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.config)
     }
 }
 

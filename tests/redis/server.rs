@@ -148,7 +148,7 @@ impl Drop for RedisServer {
 
 /// Below those that the system gives to clients: a client that looks for a server which is not there
 /// might else come to be connected to itself.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     loop {
         let offset = u16::try_from(std::process::id() % 10_000).expect("small");
