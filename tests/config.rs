@@ -5,7 +5,7 @@
 
 #[path = "config/mistakes.rs"]
 mod mistakes;
-#[allow(dead_code)]
+#[allow(dead_code, reason = "each test file uses a part of it")]
 #[path = "common/scripted.rs"]
 mod scripted;
 #[cfg(feature = "redis")]
